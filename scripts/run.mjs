@@ -1,0 +1,36 @@
+// Bootstrap: installs what the lockfile names when it is not there yet, then runs a TypeScript file on the Node of the lockfile.
+// Plain JavaScript, because the machine's own Node may not run TypeScript.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const [script, ...args] = process.argv.slice(2);
+const node = join(root, 'node_modules/.bin/node');
+
+/** Does node_modules hold what the lockfile names? npm keeps its own record of what it installed, and writes it last. */
+const isInstalled = () => {
+  const record = join(root, 'node_modules/.package-lock.json');
+  if (!existsSync(node) || !existsSync(record)) return false;
+  const packagesOf = (file) => JSON.parse(readFileSync(file, 'utf8')).packages ?? {};
+  const installed = packagesOf(record);
+  // Optional ones are there for their own platform only.
+  return Object.entries(packagesOf(join(root, 'package-lock.json'))).every(
+    ([path, wanted]) => !path.includes('node_modules/') || wanted.optional || wanted.devOptional || wanted.peer || (wanted.link ? installed[path] !== undefined : installed[path]?.version === wanted.version),
+  );
+};
+
+if (!isInstalled()) {
+  process.stderr.write('Installing packages from the lockfile (once, about half a minute) ...\n');
+  const install = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  if (install.status !== 0) {
+    process.stderr.write('npm ci failed; see above. Is the npm registry reachable?\n');
+    process.exit(install.status ?? 1);
+  }
+}
+
+// The child is in the same process group: Ctrl-C reaches both; this one only waits and passes the outcome on.
+const child = spawn(node, ['--disable-warning=ExperimentalWarning', join(root, script), ...args], { cwd: root, stdio: 'inherit' });
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => signal !== 'SIGINT' && child.kill(signal));
+child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));
