@@ -1,0 +1,32 @@
+/** Tries a configuration that is not saved yet, within a time limit. */
+import { TributaryError } from '@tributary/errors/error';
+import type { CallContext } from '@tributary/connector-sdk/source';
+import type { Logger } from '@tributary/runtime/logger';
+import { connectorType, splitConfig, type ConnectorType } from './config.ts';
+
+const limitMs = 15_000;
+
+/** `kafka-source` → the type and the parsed config. @throws NOT_FOUND, VALIDATION_FAILED */
+export const trialConfig = async (pathType: string, given: Record<string, unknown>): Promise<ConnectorType & { readonly config: Record<string, unknown> }> => {
+  const type = await connectorType(pathType.replaceAll('-', '_')).catch(() => {
+    throw new TributaryError('NOT_FOUND', `There is no connector type ${pathType}.`);
+  });
+  splitConfig(type.schema, given, 'config');
+  return { ...type, config: type.schema.parse(given) };
+};
+
+/** Runs `run` and ends it after 15 s. @throws TIMEOUT */
+export const withinLimit = async <T>(log: Logger, run: (context: CallContext) => Promise<T>): Promise<T> => {
+  const controller = new AbortController();
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    const error = new TributaryError('TIMEOUT', `The server did not answer within ${limitMs / 1000} s.`);
+    controller.abort(error);
+    late.reject(error);
+  }, limitMs);
+  try {
+    return await Promise.race([run({ log, signal: controller.signal }), late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+};
