@@ -12,6 +12,8 @@ LOG_LEVEL: {{ $values.logLevel | quote }}
 PORT: {{ include "tributary.port" . | quote }}
 {{- if ne .service "gateway" }}
 MONGO_DATABASE: {{ $values.mongo.database | quote }}
+{{- end }}
+{{- if has .service (list "pipelines" "worker") }}
 KAFKA_BROKERS: {{ required "kafka.brokers is needed: --set 'kafka.brokers={broker-0:9092,broker-1:9092}'" (join "," $values.kafka.brokers) | quote }}
 KAFKA_SECURITY_PROTOCOL: {{ $values.kafka.securityProtocol | quote }}
 {{- if include "tributary.usesSasl" .root }}
@@ -51,11 +53,11 @@ CONNECTOR_FILE_ROOT: {{ $values.files.mountPath | quote }}
 {{/* The names of the secret settings of one service, joined by spaces: each is a key of the Secret. */}}
 {{- define "tributary.secretSettings" -}}
 {{- $names := get (dict
-  "gateway" (list "REDIS_URL" "JWT_SECRET" "SERVICE_TOKEN")
-  "connectors" (list "MONGO_URI" "JWT_SECRET" "SERVICE_TOKEN" "CONNECTOR_ENCRYPTION_KEY")
+  "gateway" (list "REDIS_URL" "JWT_SECRET")
+  "connectors" (list "MONGO_URI" "SERVICE_TOKEN" "CONNECTOR_ENCRYPTION_KEY")
   "pipelines" (list "MONGO_URI" "JWT_SECRET" "SERVICE_TOKEN")
   "worker" (list "MONGO_URI" "REDIS_URL" "SERVICE_TOKEN")) .service }}
-{{- if and (ne .service "gateway") (include "tributary.usesSasl" .root) }}
+{{- if and (has .service (list "pipelines" "worker")) (include "tributary.usesSasl" .root) }}
 {{- $names = append $names "KAFKA_SASL_PASSWORD" }}
 {{- end }}
 {{- if and (eq .service "pipelines") .root.Values.pipelines.superuser.email }}
