@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+const startedAt = Math.round(performance.timeOrigin);
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const [script, ...args] = process.argv.slice(2);
 const node = join(root, 'node_modules/.bin/node');
@@ -30,7 +31,9 @@ if (!isInstalled()) {
   }
 }
 
-// The child is in the same process group: Ctrl-C reaches both; this one only waits and passes the outcome on.
-const child = spawn(node, ['--disable-warning=ExperimentalWarning', join(root, script), ...args], { cwd: root, stdio: 'inherit' });
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => signal !== 'SIGINT' && child.kill(signal));
+// When the command was given, for what measures how long it took.
+const env = { ...process.env, TRIBUTARY_STARTED_AT: String(startedAt) };
+// The channel tells the child when this process is killed.
+const child = spawn(node, ['--disable-warning=ExperimentalWarning', join(root, script), ...args], { cwd: root, stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env });
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));

@@ -1,0 +1,48 @@
+// The four services as processes: which program, which servers, which settings.
+import { join } from 'node:path';
+import type { ServerName } from './server.ts';
+
+/** The services and the servers each of them needs. */
+export const services = {
+  gateway: ['redis'],
+  connectors: ['mongodb'],
+  pipelines: ['mongodb', 'kafka'],
+  worker: ['mongodb', 'kafka', 'redis'],
+} as const satisfies Record<string, readonly ServerName[]>;
+
+export type ServiceName = keyof typeof services;
+
+export const serviceNames = Object.keys(services) as ServiceName[];
+
+/** `root`: folder of the clone. */
+export const serviceMain = (root: string, name: ServiceName): string => join(root, 'services', name, 'src/main.ts');
+
+const serverSettings: Record<ServerName, (url: string) => Readonly<Record<string, string>>> = {
+  mongodb: (url) => ({ MONGO_URI: url, MONGO_DATABASE: 'tributary' }),
+  kafka: (url) => ({ KAFKA_BROKERS: new URL(url).host }),
+  redis: (url) => ({ REDIS_URL: url }),
+  postgres: () => ({}),
+};
+
+export interface Installation {
+  readonly secrets: { readonly jwtSecret: string; readonly serviceToken: string; readonly connectorEncryptionKey: string };
+  /** Folder that file connectors may use. */
+  readonly fileRoot: string;
+  readonly portOf: (name: ServiceName) => number;
+}
+
+/** The environment of one service, but for its PORT. `urls`: of the servers it needs, at least. */
+export const serviceEnvironment = (name: ServiceName, urls: Readonly<Partial<Record<ServerName, string>>>, { secrets, fileRoot, portOf }: Installation): Record<string, string> =>
+  Object.assign(
+    {
+      NODE_ENV: 'development',
+      JWT_SECRET: secrets.jwtSecret,
+      SERVICE_TOKEN: secrets.serviceToken,
+      CONNECTOR_ENCRYPTION_KEY: secrets.connectorEncryptionKey,
+      CONNECTOR_FILE_ROOT: fileRoot,
+      PIPELINES_URL: `http://127.0.0.1:${portOf('pipelines')}`,
+      CONNECTORS_URL: `http://127.0.0.1:${portOf('connectors')}`,
+      WORKER_SLOTS: '50',
+    },
+    ...services[name].map((server) => serverSettings[server](urls[server] ?? '')),
+  ) as Record<string, string>;

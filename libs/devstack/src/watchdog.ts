@@ -1,0 +1,45 @@
+// Ends the processes of a stack when the process that started them is killed and cannot do it itself.
+import { spawn } from 'node:child_process';
+
+export interface Watchdog {
+  readonly watch: (pid: number) => void;
+  readonly release: (pid: number) => void;
+  /** Lets the watchdog go without touching anything. */
+  readonly close: () => void;
+}
+
+// Its standard input is a pipe held by the starter alone, and the system closes it whatever way the starter dies.
+const script = `
+trap '' INT TERM HUP
+pids=' '
+while read -r verb pid; do
+  case $verb in
+    watch) pids="$pids$pid " ;;
+    release) pids=$(printf %s "$pids" | sed "s/ $pid / /g") ;;
+    close) exit 0 ;;
+  esac
+done
+alive() { for pid in $pids; do kill -0 "$pid" 2>/dev/null && return 0; done; return 1; }
+for pid in $pids; do kill -TERM "$pid" 2>/dev/null; done
+for round in 1 2 3 4 5 6 7 8 9 10; do alive || exit 0; sleep 1; done
+for pid in $pids; do kill -KILL "$pid" 2>/dev/null; done
+`;
+
+export const startWatchdog = (): Watchdog => {
+  const child = spawn('/bin/sh', ['-c', script], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+  // Without a watchdog the next start still finds what is left; see leftovers in server-process.ts.
+  child.on('error', () => undefined);
+  child.stdin.on('error', () => undefined);
+  child.unref();
+  const say = (line: string): void => {
+    child.stdin.write(`${line}\n`);
+  };
+  return {
+    watch: (pid) => say(`watch ${pid}`),
+    release: (pid) => say(`release ${pid}`),
+    close: () => {
+      say('close');
+      child.stdin.end();
+    },
+  };
+};
