@@ -13,7 +13,12 @@ const stopLimitMs = 25_000;
  * Runs `start`; on SIGTERM or SIGINT runs the stops and ends the process: 0, or 1 when one failed or took longer than 25 s.
  * A failed start is one log line that says what to do, and exit code 1. The parent's death counts as SIGTERM when it started us with IPC.
  */
-export const runService = async (log: Logger, start: (lifecycle: Lifecycle) => Promise<void>): Promise<void> => {
+export const runService = async (
+  log: Logger,
+  start: (lifecycle: Lifecycle) => Promise<void>,
+  /** `tolerates`: asked about each uncaught exception and unhandled rejection; true: go on. Without it the process ends. */
+  options: { readonly tolerates?: (error: unknown) => boolean } = {},
+): Promise<void> => {
   const stops: { name: string; stop: () => Promise<void> }[] = [];
   let stopping: Promise<never> | null = null;
 
@@ -39,10 +44,12 @@ export const runService = async (log: Logger, start: (lifecycle: Lifecycle) => P
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal, 0));
   process.on('disconnect', () => void stop('parent process ended', 0));
   process.on('unhandledRejection', (error) => {
+    if (options.tolerates?.(error) === true) return;
     log.fatal({ err: error }, 'Unhandled rejection');
     void stop('unhandled rejection', 1);
   });
   process.on('uncaughtException', (error) => {
+    if (options.tolerates?.(error) === true) return;
     log.fatal({ err: error }, 'Uncaught exception');
     void stop('uncaught exception', 1);
   });
