@@ -1,11 +1,18 @@
 /** The catalogue of BullMQ jobs: queue, payload and retry of each. Payloads hold ids only (I6). */
 import { z } from 'zod';
 
-const defineJob = <Data extends z.ZodType>(job: { readonly queue: string; readonly name: string; readonly data: Data; readonly attempts: number }) => job;
+export interface JobDefinition<Data extends z.ZodType> {
+  readonly queue: string;
+  readonly name: string;
+  readonly data: Data;
+  readonly attempts: number;
+}
+
+const defineJob = <Data extends z.ZodType>(job: JobDefinition<Data>): JobDefinition<Data> => job;
 
 /**
- * Runs one slot under one epoch until it is told to stop, loses its lease or fails.
- * One attempt: the reconciler enqueues the next epoch, BullMQ only delivers.
+ * Asks a worker to run one slot under one epoch. The job is done once the worker holds the slot's lease: from there on
+ * the lease alone says who runs it. One attempt: the reconciler enqueues the next epoch, BullMQ only delivers.
  */
 export const runSlotJob = defineJob({
   queue: 'tributary-streams',

@@ -49,7 +49,7 @@ const operation = (endpoint: Endpoint): JsonObject => {
     },
   ]);
   const errors = [...errorStatuses]
-    .toSorted()
+    .toSorted((a, b) => a - b)
     .map((status) => [
       String(status),
       { description: reasons[status] ?? 'Error', content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } } },
@@ -74,9 +74,24 @@ const operation = (endpoint: Endpoint): JsonObject => {
   };
 };
 
+/** Moves the named schemas that zod puts beside each use into one place: a reference is looked up from the document's root. */
+const withSharedSchemas = (node: unknown, schemas: JsonObject): unknown => {
+  if (Array.isArray(node)) return node.map((item) => withSharedSchemas(item, schemas));
+  if (typeof node !== 'object' || node === null) return node;
+  const kept: JsonObject = {};
+  for (const [key, value] of Object.entries(node)) {
+    if (key === '$defs') for (const [name, schema] of Object.entries(value as JsonObject)) schemas[name] = withSharedSchemas(schema, schemas);
+    else kept[key] = key === '$ref' && typeof value === 'string' ? value.replace('#/$defs/', '#/components/schemas/') : withSharedSchemas(value, schemas);
+  }
+  return kept;
+};
+
 export const openApiDocument = (): JsonObject => {
-  const paths: Record<string, JsonObject> = {};
-  for (const endpoint of publicEndpoints) (paths[endpoint.path] ??= {})[endpoint.method.toLowerCase()] = operation(endpoint);
+  const declared: Record<string, JsonObject> = {};
+  for (const endpoint of publicEndpoints) (declared[endpoint.path] ??= {})[endpoint.method.toLowerCase()] = operation(endpoint);
+  const schemas: JsonObject = {};
+  const paths = withSharedSchemas(declared, schemas);
+  withSharedSchemas(jsonSchema(errorBody, 'output'), schemas);
   return {
     openapi: '3.1.0',
     info: { title: 'Tributary', version: '0.1.0', description: 'Moves data from any source to any target, continuously or on a schedule.' },
@@ -85,7 +100,7 @@ export const openApiDocument = (): JsonObject => {
     paths,
     components: {
       securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
-      schemas: { Error: jsonSchema(errorBody, 'output') },
+      schemas,
     },
   };
 };

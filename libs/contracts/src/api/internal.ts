@@ -38,6 +38,8 @@ export const slotSpec = z.object({
   stream: z.string().nullable(),
   target_table: z.string(),
   backfill: z.boolean(),
+  /** When the subscription was first started: without backfill, data from then on. */
+  started_at: z.iso.datetime(),
   mapper: mapperConfig.nullable(),
   /** null: rejected rows end the slot. */
   error_table: z.string().nullable(),
@@ -70,6 +72,23 @@ export const getConnectionUses = defineEndpoint({
   params: idParams,
   query: z.object({ env_id: z.string() }),
   replies: { 200: z.object({ pipelines: z.array(z.object({ id: z.string(), name: z.string(), state: z.string() })) }) },
+});
+
+/**
+ * Says that a connection's configuration changed: running pipelines that use it go on with it, by a new version.
+ * Both configs redacted. One that names other data than before (another topic, table, …) makes subscriptions begin anew.
+ */
+export const connectionChanged = defineEndpoint({
+  id: 'connectionChanged',
+  method: 'POST',
+  path: '/internal/connections/{id}/changed',
+  service: 'pipelines',
+  auth: 'service',
+  tag: 'internal',
+  summary: 'A connection was changed',
+  params: idParams,
+  body: z.object({ env_id: z.string(), before: z.record(z.string(), z.unknown()), after: z.record(z.string(), z.unknown()) }),
+  replies: { 200: z.object({ pipelines: z.number().int() }) },
 });
 
 /** A connection with its secrets redacted, as other services may see it. */
@@ -204,4 +223,17 @@ export const getDataKey = defineEndpoint({
   summary: "An environment's key for encrypted columns",
   params: idParams,
   replies: { 200: z.object({ key: z.string() }) },
+});
+
+/** Deletes all connections and the data key of an environment that is being deleted, whether or not there are any. */
+export const deleteEnvironmentConnections = defineEndpoint({
+  id: 'deleteEnvironmentConnections',
+  method: 'DELETE',
+  path: '/internal/environments/{id}',
+  service: 'connectors',
+  auth: 'service',
+  tag: 'internal',
+  summary: "Delete an environment's connections",
+  params: idParams,
+  replies: { 204: null },
 });
