@@ -38,8 +38,13 @@ export interface OpenSourceContext extends CallContext {
   readonly slices: number;
   /** `continuous` waits for more data; `once` ends with the data there is. */
   readonly mode: 'continuous' | 'once';
-  /** Start at the earliest data instead of now; looked at only where no checkpoint exists. */
+  /** Start at the earliest data instead of at `startedAt`; looked at only where no checkpoint exists. */
   readonly backfill: boolean;
+  /**
+   * When a user first asked for this data. Without backfill a source that can tell gives what came after it, also when it was opened
+   * later or its stream was not there yet; others begin at what there is now.
+   */
+  readonly startedAt: Date;
 }
 
 export interface ReadOptions {

@@ -28,7 +28,8 @@ export const toAnswer = (error: unknown, requestId: string): ErrorAnswer => {
   const known: TributaryError = asTributaryError(error);
   const headers: Record<string, string> = {};
   if (known.status === 401) headers['WWW-Authenticate'] = 'Bearer';
-  if (known.status === 503 || known.status === 429) headers['Retry-After'] = String(known.details['retryAfterSeconds'] ?? 5);
+  const { retryAfterSeconds } = known.details;
+  if (known.status === 503 || known.status === 429) headers['Retry-After'] = String(typeof retryAfterSeconds === 'number' ? retryAfterSeconds : 5);
   return {
     status: known.status,
     headers,

@@ -36,7 +36,7 @@ export interface Route {
 export const route = <P extends z.ZodType | undefined, Q extends z.ZodType | undefined, B extends z.ZodType | undefined, R extends Replies>(
   endpoint: Endpoint<P, Q, B, R>,
   handler: (call: Call<Parsed<P>, Parsed<Q>, Parsed<B>, CallerOf<typeof endpoint>>) => Promise<Reply>,
-): Route => ({ endpoint, handle: handler as Route['handle'] });
+): Route => ({ endpoint, handle: handler });
 
 const bearerOf = (request: Request): string | null => {
   const match = /^Bearer\s+(\S+)$/i.exec(request.headers.authorization ?? '');

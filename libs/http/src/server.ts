@@ -66,6 +66,8 @@ export const createRouteServer = (
   options: ServerOptions & { readonly routes: readonly Route[]; readonly identify: Identify; readonly serviceToken: string; readonly bodyLimit?: string },
 ): Express => {
   const { app, finish } = createApp(options);
+  // The client's address is what the gateway says; services are reached from inside only.
+  app.set('trust proxy', ['loopback', 'linklocal', 'uniquelocal']);
   app.use(express.json({ limit: options.bodyLimit ?? '10mb' }), express.urlencoded({ extended: false, limit: '100kb' }));
   const methodsOf = new Map<string, Set<string>>();
   // Fixed paths before those with parameters: `/pipelines/count-status` is not an id.

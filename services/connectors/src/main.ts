@@ -35,6 +35,7 @@ import { listTargetsRoute } from './routes/connectors/list-targets.ts';
 import { updateRoute } from './routes/connectors/update.ts';
 import { dataKeyRoute } from './routes/internal/data-key.ts';
 import { deleteConnectionRoute } from './routes/internal/delete-connection.ts';
+import { deleteEnvironmentRoute } from './routes/internal/delete-environment.ts';
 import { getConnectionRoute } from './routes/internal/get-connection.ts';
 import { getConnectionsRoute } from './routes/internal/get-connections.ts';
 import { patchConnectionRoute } from './routes/internal/patch-connection.ts';
@@ -80,7 +81,7 @@ await runService(log, async (lifecycle) => {
       findRoute(connections),
       getRoute(connections),
       createRoute(connections),
-      updateRoute(connections),
+      updateRoute(connections, pipelines),
       deleteRoute(connections, pipelines),
       listTypesRoute(),
       ...[checkCredentials, checkCredentialsShort].map((endpoint) => checkCredentialsRoute(endpoint, log)),
@@ -91,6 +92,7 @@ await runService(log, async (lifecycle) => {
       getConnectionRoute(connections),
       getConnectionsRoute(connections),
       deleteConnectionRoute(connections),
+      deleteEnvironmentRoute(connections),
       workerConfigRoute(connections),
       dataKeyRoute(connections),
     ],

@@ -46,7 +46,7 @@ export const openLogTail = (redisUrl: string, log: Logger): LogTail => {
   const round = async (): Promise<void> => {
     const names = [...streams.keys()];
     const starts = names.map((name) => [...(streams.get(name) ?? [])].map((listener) => listener.after).reduce((a, b) => (isAfter(a, b) ? b : a)));
-    const answer = (await blocking.xread('COUNT', 500, 'BLOCK', blockMs, 'STREAMS', ...names, ...starts)) as [string, [string, string[]][]][] | null;
+    const answer = await blocking.xread('COUNT', 500, 'BLOCK', blockMs, 'STREAMS', ...names, ...starts);
     for (const [name, entries] of answer ?? []) {
       for (const entry of entries) {
         const line = lineOf(entry);

@@ -64,7 +64,7 @@ export const mountProxy = (
 
   const call = async (url: string, incoming: Request, requestId: string): Promise<Dispatcher.ResponseData> =>
     send(url, {
-      method: incoming.method as Dispatcher.HttpMethod,
+      method: incoming.method,
       headers: forwardedHeaders(incoming, requestId),
       body: incoming.method === 'GET' || incoming.method === 'HEAD' ? null : incoming,
       dispatcher: agent,

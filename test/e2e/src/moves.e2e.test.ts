@@ -85,6 +85,23 @@ describe('Kafka to Kafka', () => {
     expect(await kafka.readAll(to)).toHaveLength(80);
   });
 
+  test('without backfill, misses nothing of a topic that was made after the start', async () => {
+    const [from, to] = [uniqueName('later'), uniqueName('out')];
+    const pipeline = await tenant.api.expectStatus(201, 'POST', '/api/pipelines/', {
+      name: uniqueName('later'),
+      team_id: tenant.teamId,
+      ...kafkaSource(from),
+      ...kafkaTarget(to),
+      subscription_backfill: false,
+    });
+    const id = String(pipeline['id']);
+    await tenant.api.expectStatus(202, 'POST', `/api/pipelines/${id}/start`);
+    await waitForState(tenant.api, id, 'error');
+    await kafka.createTopic(from, 2);
+    await kafka.produce(from, numbered(0, 10));
+    await written(id, 10);
+  });
+
   test('goes on by itself once a missing topic is there', async () => {
     const [from, to] = [uniqueName('late'), uniqueName('out')];
     const pipeline = await tenant.api.expectStatus(201, 'POST', '/api/pipelines/', { name: uniqueName('late'), team_id: tenant.teamId, ...kafkaSource(from), ...kafkaTarget(to), subscription_backfill: true });

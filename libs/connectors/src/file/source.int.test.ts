@@ -27,6 +27,7 @@ const context: OpenSourceContext = {
   slices: 1,
   mode: 'once',
   backfill: true,
+  startedAt: new Date(),
   signal,
   log: { debug: () => {}, info: (message) => warnings.push(message), warn: (message) => warnings.push(message) },
 };

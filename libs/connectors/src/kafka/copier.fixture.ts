@@ -25,6 +25,7 @@ const source = await kafkaSource.open(sourceConfig.parse({ topic: input, bootstr
   slices: 1,
   mode: 'once',
   backfill: true,
+  startedAt: new Date(),
 });
 const { own } = await target.claim();
 const reader = source.read(own?.position ?? (await source.firstPosition()), { format: 'rows', maxRows: 200, maxBytes: 1 << 20 });

@@ -48,6 +48,7 @@ const openSource = (topic: string, more: Partial<OpenSourceContext> = {}, settin
     slices: 1,
     mode: 'once',
     backfill: true,
+    startedAt: new Date(),
     ...more,
   });
 

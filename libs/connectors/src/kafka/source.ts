@@ -6,7 +6,7 @@ import { TributaryError } from '@tributary/errors/error';
 import type { KafkaClient } from '@tributary/kafka/connection';
 import { commitGroupOffsets } from '@tributary/kafka/group-offsets';
 import { openReader } from '@tributary/kafka/reader';
-import { earliestOffsets, latestOffsets, listTopics, topicPartitions } from '@tributary/kafka/topics';
+import { earliestOffsets, latestOffsets, listTopics, offsetsForTimestamp, topicPartitions } from '@tributary/kafka/topics';
 import { checkpointsTopic } from './checkpoints.ts';
 import type { KafkaSourceConfig } from './config.ts';
 import { connect, using } from './connect.ts';
@@ -44,7 +44,9 @@ const openSource = async (config: KafkaSourceConfig, context: OpenSourceContext)
     schema: async () => null,
     firstPosition: async () => {
       const own = await partitions();
-      return asPosition(context.backfill ? await earliestOffsets(client, topic, own) : await latestOffsets(client, topic, own));
+      return asPosition(
+        context.backfill ? await earliestOffsets(client, topic, own) : await offsetsForTimestamp(client, topic, own, context.startedAt.getTime()),
+      );
     },
     mergePositions: (positions) => {
       const furthest = new Map<number, bigint>();

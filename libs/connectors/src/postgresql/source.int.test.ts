@@ -44,6 +44,7 @@ const open = (table: string, more: Partial<SourceConfig> = {}, mode: 'once' | 'c
     slices: 1,
     mode,
     backfill,
+    startedAt: new Date(),
   });
 
 interface Piece {

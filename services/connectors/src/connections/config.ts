@@ -1,7 +1,7 @@
 /** Configurations: checked against the connector's schema, their secrets kept apart and masked in every answer. */
-import { TributaryError } from '@tributary/errors/error';
+import { TributaryError, isKind, messageOf } from '@tributary/errors/error';
 import { secretFields, type ConfigSchema, type Manifest } from '@tributary/connector-sdk/manifest';
-import { connectorTypeOf, manifestOf } from '@tributary/connectors/registry';
+import { connectorTypeOf } from '@tributary/connectors/registry';
 import { fieldErrors } from '@tributary/http/route';
 
 export interface ConnectorType {
@@ -15,20 +15,14 @@ export const redacted = '<redacted>';
 const masks = new Set<unknown>([redacted, '****', '«redacted»']);
 
 /** `KAFKA_SOURCE` or `kafka_source`. @throws BAD_REQUEST naming the types there are. */
-export const connectorType = async (typeName: string): Promise<ConnectorType> => {
-  const found = await connectorTypeOf(typeName);
-  const manifest = found === null ? null : await manifestOf(found.slug);
-  const role = found === null || manifest === null ? undefined : manifest[found.role];
-  if (found === null || manifest === null || role === undefined) {
-    throw new TributaryError(
-      'BAD_REQUEST',
-      `There is no connector type "${typeName}". GET /api/connector-types lists those there are, for example KAFKA_SOURCE and POSTGRESQL_TARGET.`,
-    );
-  }
-  return { ...found, manifest, schema: role.config };
+export const connectorType = async (name: string): Promise<ConnectorType> => {
+  const found = await connectorTypeOf(name).catch((error: unknown) => {
+    throw isKind(error, 'config') ? new TributaryError('BAD_REQUEST', messageOf(error)) : error;
+  });
+  const role = found.manifest[found.role];
+  if (role === undefined) throw new TributaryError('BAD_REQUEST', `"${found.manifest.name}" cannot be a ${found.role}.`);
+  return { ...found, schema: role.config };
 };
-
-export const typeName = (slug: string, role: 'source' | 'target'): string => `${slug.replaceAll('-', '_')}_${role}`.toUpperCase();
 
 export interface SplitConfig {
   readonly open: Record<string, unknown>;

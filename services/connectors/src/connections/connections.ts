@@ -6,7 +6,8 @@ import type { Keyring } from '@tributary/secrets/keyring';
 import type { ConnectionDoc } from '@tributary/store/connections';
 import type { DataKeyDoc } from '@tributary/store/data-keys';
 import type { Model } from '@tributary/store/connection';
-import { connectorType, keepStoredSecrets, maskedConfig, splitConfig, typeName } from './config.ts';
+import { typeName } from '@tributary/connectors/registry';
+import { connectorType, keepStoredSecrets, maskedConfig, splitConfig } from './config.ts';
 
 export interface NewConnection {
   readonly id: string;
@@ -38,6 +39,8 @@ export interface Connections {
   byIds(ids: readonly string[], envId: string): Promise<ConnectionView[]>;
   list(filter: ListFilter): Promise<{ items: ConnectionView[]; total: number }>;
   remove(id: string, envId: string): Promise<boolean>;
+  /** All of an environment, with its data key. */
+  removeEnvironment(envId: string): Promise<void>;
   /** I6: opened secrets; for workers and tests only. */
   open(id: string, envId: string): Promise<{ id: string; slug: string; role: 'source' | 'target'; version: number; config: Record<string, unknown> }>;
   dataKey(envId: string): Promise<string>;
@@ -146,6 +149,11 @@ export const createConnections = (
     },
 
     remove: async (id, envId) => (await connections.deleteOne({ _id: id, env_id: envId })).deletedCount > 0,
+
+    removeEnvironment: async (envId) => {
+      await stores.connections.deleteMany({ env_id: envId });
+      await stores.dataKeys.deleteOne({ _id: envId });
+    },
 
     open: async (id, envId) => {
       const doc = await find(id, envId);

@@ -6,13 +6,21 @@ import { connectorType, splitConfig, type ConnectorType } from './config.ts';
 
 const limitMs = 15_000;
 
-/** `kafka-source` → the type and the parsed config. @throws NOT_FOUND, VALIDATION_FAILED */
-export const trialConfig = async (pathType: string, given: Record<string, unknown>): Promise<ConnectorType & { readonly config: Record<string, unknown> }> => {
+/**
+ * `kafka-source` → the type and the parsed config. `unfinished`: fields may still be missing, such as the topic while topics are listed.
+ * @throws NOT_FOUND, VALIDATION_FAILED
+ */
+export const trialConfig = async (
+  pathType: string,
+  given: Record<string, unknown>,
+  completeness: 'whole' | 'unfinished' = 'whole',
+): Promise<ConnectorType & { readonly config: Record<string, unknown> }> => {
   const type = await connectorType(pathType.replaceAll('-', '_')).catch(() => {
     throw new TributaryError('NOT_FOUND', `There is no connector type ${pathType}.`);
   });
-  splitConfig(type.schema, given, 'config');
-  return { ...type, config: type.schema.parse(given) };
+  const schema = completeness === 'whole' ? type.schema : type.schema.partial();
+  splitConfig(schema, given, 'config');
+  return { ...type, config: schema.parse(given) };
 };
 
 /** Runs `run` and ends it after 15 s. @throws TIMEOUT */

@@ -1,5 +1,5 @@
 import { asTributaryError } from '@tributary/errors/error';
-import { checkCredentials } from '@tributary/contracts/api/connector-types';
+import type { checkCredentials } from '@tributary/contracts/api/connector-types';
 import type { CheckStep } from '@tributary/connector-sdk/source';
 import { route, type Route } from '@tributary/http/route';
 import type { Logger } from '@tributary/runtime/logger';

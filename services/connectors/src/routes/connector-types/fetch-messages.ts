@@ -1,5 +1,5 @@
 import { TributaryError } from '@tributary/errors/error';
-import { fetchMessages } from '@tributary/contracts/api/connector-types';
+import type { fetchMessages } from '@tributary/contracts/api/connector-types';
 import { route, type Route } from '@tributary/http/route';
 import type { Logger } from '@tributary/runtime/logger';
 import { trialConfig, withinLimit } from '../../connections/trial.ts';

@@ -1,8 +1,7 @@
 import { listConnectorTypes } from '@tributary/contracts/api/connector-types';
-import { loadManifests } from '@tributary/connectors/registry';
+import { loadManifests, typeName } from '@tributary/connectors/registry';
 import { route, type Route } from '@tributary/http/route';
 import { z } from 'zod';
-import { typeName } from '../../connections/config.ts';
 
 export const listTypesRoute = (): Route =>
   route(listConnectorTypes, async () => {

@@ -1,0 +1,28 @@
+import { fileURLToPath } from 'node:url';
+import type { Tool } from '../tool.ts';
+
+const program = fileURLToPath(new URL('../tributary-copy.ts', import.meta.url));
+
+const tributary = (way: 'mapped' | 'untouched', about: Pick<Tool, 'name' | 'title' | 'note'>): Tool => ({
+  ...about,
+  guarantee: 'exactly once',
+  maps: way === 'mapped',
+  prepare: () =>
+    Promise.resolve({
+      version: `Node ${process.versions.node}`,
+      launch: ({ brokers, source, target, messages }) =>
+        Promise.resolve({ command: process.execPath, args: ['--disable-warning=ExperimentalWarning', program, brokers, source, target, String(messages), way], signals: 'lines' }),
+    }),
+});
+
+export const tributaryMapped = tributary('mapped', {
+  name: 'tributary',
+  title: 'Tributary',
+  note: 'One slot of the engine over all four partitions, mapper compiled from its configuration; rows and checkpoint in one transaction per delivery of up to 10,000 rows.',
+});
+
+export const tributaryUntouched = tributary('untouched', {
+  name: 'tributary-untouched',
+  title: 'Tributary, no mapper',
+  note: 'The same without a mapper: records pass as they are, not parsed.',
+});
