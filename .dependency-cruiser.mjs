@@ -23,8 +23,8 @@ const onlyImporters = {
   kafkajs: ['libs/kafka'],
   bullmq: ['libs/jobs'],
   mongoose: ['libs/store'],
-  // Waits for the server it started, and empties databases of tests.
-  mongodb: ['libs/store', 'libs/devstack'],
+  // Waits for the server it started, and empties databases of tests; looks for secrets in what is stored.
+  mongodb: ['libs/store', 'libs/devstack', 'test/e2e'],
 };
 
 /** Tests, what they share, and what a connector tells the conformance suite about itself. */

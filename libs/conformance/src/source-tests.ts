@@ -7,8 +7,7 @@ import type { Column, Row } from '@tributary/contracts/types';
 import { TributaryError } from '@tributary/errors/error';
 import { comparableRow } from './comparable.ts';
 import { callContext, freshName } from './test-context.ts';
-import type { Check } from './suite.ts';
-import type { RawConfig, SourceUnderTest } from './under-test.ts';
+import type { Check, RawConfig, SourceUnderTest } from './under-test.ts';
 
 const columns: readonly Column[] = [
   { name: 'id', type: { kind: 'LONG' }, nullable: false },

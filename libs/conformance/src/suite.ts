@@ -4,13 +4,7 @@ import type { Manifest } from '@tributary/connector-sdk/manifest';
 import { secretFields } from '@tributary/connector-sdk/manifest';
 import { describeSource } from './source-tests.ts';
 import { describeTarget } from './target-tests.ts';
-import type { Conformance, ConnectorUnderTest } from './under-test.ts';
-
-/** Ends a test that does not apply to what the connector can do; the report shows the reason. */
-export type Skip = (reason: string) => never;
-
-/** A test of the suite; skipped, with the reason in its name, when the connector says so. */
-export type Check = (name: string, run: (skip: Skip) => Promise<void>, timeout?: number) => void;
+import type { Check, Conformance, ConnectorUnderTest } from './under-test.ts';
 
 /** Registers the tests with vitest: call it at the top of `<slug>.int.test.ts`. */
 export const describeConnector = (manifest: Manifest, conformance: Conformance): void => {

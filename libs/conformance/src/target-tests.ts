@@ -8,8 +8,7 @@ import { TributaryError } from '@tributary/errors/error';
 import { comparable } from './comparable.ts';
 import { goldenStreams } from './golden-streams.ts';
 import { callContext, checkpointAt, freshName, freshSlot, idAndNote } from './test-context.ts';
-import type { Check } from './suite.ts';
-import type { RawConfig, TargetUnderTest } from './under-test.ts';
+import type { Check, RawConfig, TargetUnderTest } from './under-test.ts';
 
 interface Opening {
   readonly table: string;

@@ -85,3 +85,9 @@ export interface Conformance {
   /** Set for systems that no server can be had for: nothing but the manifest is tested, and the report says why. */
   readonly notExercised?: string;
 }
+
+/** Ends a test that does not apply to what the connector can do; the report shows the reason. */
+export type Skip = (reason: string) => never;
+
+/** A test of the suite; skipped, with the reason in its name, when the connector says so. */
+export type Check = (name: string, run: (skip: Skip) => Promise<void>, timeout?: number) => void;
