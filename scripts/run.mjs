@@ -18,7 +18,12 @@ const isInstalled = () => {
   const installed = packagesOf(record);
   // Optional ones are there for their own platform only.
   return Object.entries(packagesOf(join(root, 'package-lock.json'))).every(
-    ([path, wanted]) => !path.includes('node_modules/') || wanted.optional || wanted.devOptional || wanted.peer || (wanted.link ? installed[path] !== undefined : installed[path]?.version === wanted.version),
+    ([path, wanted]) =>
+      !path.includes('node_modules/') ||
+      wanted.optional ||
+      wanted.devOptional ||
+      wanted.peer ||
+      (wanted.link ? installed[path] !== undefined : installed[path]?.version === wanted.version),
   );
 };
 
@@ -34,6 +39,10 @@ if (!isInstalled()) {
 // When the command was given, for what measures how long it took.
 const env = { ...process.env, TRIBUTARY_STARTED_AT: String(startedAt) };
 // The channel tells the child when this process is killed.
-const child = spawn(node, ['--disable-warning=ExperimentalWarning', join(root, script), ...args], { cwd: root, stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env });
+const child = spawn(node, ['--disable-warning=ExperimentalWarning', join(root, script), ...args], {
+  cwd: root,
+  stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  env,
+});
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));

@@ -44,7 +44,14 @@ test('events arrive in order per aggregate, parsed, under the trace they were ca
   const definition = newEvent();
   const trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
   const seen: { event: Envelope; n: number; trace: string | null }[] = [];
-  const consumer = await consumeEvents({ client: kafka, groupId: uniqueName('g'), topic: definition.topic, log, health: createHealth(), handlers: [on(definition, async (event, { n }) => void seen.push({ event, n, trace: currentTrace() }))] });
+  const consumer = await consumeEvents({
+    client: kafka,
+    groupId: uniqueName('g'),
+    topic: definition.topic,
+    log,
+    health: createHealth(),
+    handlers: [on(definition, async (event, { n }) => void seen.push({ event, n, trace: currentTrace() }))],
+  });
   await publisher.publish(Array.from({ length: 20 }, (_, n) => ({ ...outboxEvent(definition, { aggregateId: 'a', seq: n }, { n }), trace })));
   await until(() => seen.length === 20);
   expect(seen.map(({ n }) => n)).toEqual(Array.from({ length: 20 }, (_, n) => n));
@@ -55,7 +62,14 @@ test('events arrive in order per aggregate, parsed, under the trace they were ca
 test('what cannot be read goes to the dead-letter topic with the reason, and the rest goes on', async () => {
   const definition = newEvent();
   const seen: number[] = [];
-  const consumer = await consumeEvents({ client: kafka, groupId: uniqueName('g'), topic: definition.topic, log, health: createHealth(), handlers: [on(definition, async (_, { n }) => void seen.push(n))] });
+  const consumer = await consumeEvents({
+    client: kafka,
+    groupId: uniqueName('g'),
+    topic: definition.topic,
+    log,
+    health: createHealth(),
+    handlers: [on(definition, async (_, { n }) => void seen.push(n))],
+  });
   const producer = await openProducer(kafka, { idempotent: true });
   const good = outboxEvent(definition, { aggregateId: 'a', seq: 1 }, { n: 1 });
   await producer.send(definition.topic, [
@@ -107,10 +121,24 @@ test('the relay brings stored events to Kafka when nudged, and the last ones whe
   const definition = newEvent();
   const slots = slotsModel(store);
   const seen: number[] = [];
-  const consumer = await consumeEvents({ client: kafka, groupId: uniqueName('g'), topic: definition.topic, log, health: createHealth(), handlers: [on(definition, async (_, { n }) => void seen.push(n))] });
+  const consumer = await consumeEvents({
+    client: kafka,
+    groupId: uniqueName('g'),
+    topic: definition.topic,
+    log,
+    health: createHealth(),
+    handlers: [on(definition, async (_, { n }) => void seen.push(n))],
+  });
   const put = async (n: number): Promise<void> => {
     const _id = randomUUID();
-    await slots.collection.insertOne({ _id, seq: 1, deleted: false, outbox: [outboxEvent(definition, { aggregateId: _id, seq: 1 }, { n })], outbox_pending: true, outbox_claim: null } as never);
+    await slots.collection.insertOne({
+      _id,
+      seq: 1,
+      deleted: false,
+      outbox: [outboxEvent(definition, { aggregateId: _id, seq: 1 }, { n })],
+      outbox_pending: true,
+      outbox_claim: null,
+    } as never);
   };
   const relay = startRelay({ models: [slots], publisher, log, health: createHealth() });
   await put(1);

@@ -19,7 +19,10 @@ export interface Handler {
 }
 
 /** Binds a handler to the event it takes, typed from its schema. */
-export const on = <Name extends string, Data extends z.ZodType>(definition: EventDefinition<Name, Data>, handle: (event: Envelope, data: z.output<Data>) => Promise<void>): Handler => ({
+export const on = <Name extends string, Data extends z.ZodType>(
+  definition: EventDefinition<Name, Data>,
+  handle: (event: Envelope, data: z.output<Data>) => Promise<void>,
+): Handler => ({
   definition,
   handle: handle as Handler['handle'],
 });
@@ -64,7 +67,10 @@ export const consumeEvents = async (options: {
       try {
         parsed = parse(text, handlers);
       } catch (error) {
-        options.log.error({ topic: options.topic, offset: String(message.offset), reason: messageOf(error) }, 'An event could not be read; it is in the dead-letter topic');
+        options.log.error(
+          { topic: options.topic, offset: String(message.offset), reason: messageOf(error) },
+          'An event could not be read; it is in the dead-letter topic',
+        );
         await sendDeadLetter({
           key: message.key,
           value: message.value,

@@ -18,7 +18,12 @@ export interface Relay {
 type RelayModel = Parameters<typeof relayOutboxes<Aggregate>>[0];
 
 /** Runs until stopped. Trouble with MongoDB or Kafka is logged and tried again; readiness tells when it lasts. */
-export const startRelay = (options: { readonly models: readonly RelayModel[]; readonly publisher: Publisher; readonly log: Logger; readonly health: Health }): Relay => {
+export const startRelay = (options: {
+  readonly models: readonly RelayModel[];
+  readonly publisher: Publisher;
+  readonly log: Logger;
+  readonly health: Health;
+}): Relay => {
   const owner = randomUUID();
   const beat = heartbeat(60_000);
   options.health.add('outbox', beat.check);
@@ -50,7 +55,9 @@ export const startRelay = (options: { readonly models: readonly RelayModel[]; re
       await running;
       // What the last writes of a stopping service announce; what fails here is relayed after the next start.
       for (const model of options.models) {
-        await relayOutboxes(model, { owner, limit: 1000 }, options.publisher.publish).catch((error: unknown) => options.log.warn({ err: error }, 'The last events are relayed after the next start'));
+        await relayOutboxes(model, { owner, limit: 1000 }, options.publisher.publish).catch((error: unknown) =>
+          options.log.warn({ err: error }, 'The last events are relayed after the next start'),
+        );
       }
     },
   };

@@ -45,7 +45,16 @@ export const describeSource = (manifest: Manifest, underTest: () => SourceUnderT
 
   const open = async ({ config, ...opening }: Opening): Promise<Source> => {
     const connector = await role.load();
-    const context: OpenSourceContext = { ...callContext(), consumerId: freshName('consumer'), slice: 0, slices: 1, mode: 'once', backfill: true, startedAt: new Date(), ...opening };
+    const context: OpenSourceContext = {
+      ...callContext(),
+      consumerId: freshName('consumer'),
+      slice: 0,
+      slices: 1,
+      mode: 'once',
+      backfill: true,
+      startedAt: new Date(),
+      ...opening,
+    };
     return connector.open(role.config.parse(config), context);
   };
   const using = async <Result>(opening: Opening, work: (source: Source) => Promise<Result>): Promise<Result> => {

@@ -11,8 +11,10 @@ import { envelope } from './events/envelope.ts';
 import * as jobs from './jobs.ts';
 import { addCounts, balances, noCounts, slotId } from './ops.ts';
 
-const isEvent = (value: unknown): value is { name: string; topic: string; data: z.ZodType } => typeof value === 'object' && value !== null && 'topic' in value && 'data' in value && 'name' in value;
-const isJob = (value: unknown): value is { name: string; queue: string; data: z.ZodType } => typeof value === 'object' && value !== null && 'queue' in value && 'data' in value && 'name' in value;
+const isEvent = (value: unknown): value is { name: string; topic: string; data: z.ZodType } =>
+  typeof value === 'object' && value !== null && 'topic' in value && 'data' in value && 'name' in value;
+const isJob = (value: unknown): value is { name: string; queue: string; data: z.ZodType } =>
+  typeof value === 'object' && value !== null && 'queue' in value && 'data' in value && 'name' in value;
 
 const eventFiles = readdirSync(new URL('./events/', import.meta.url)).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'));
 const eventModules = await Promise.all(eventFiles.map((name) => import(new URL(`./events/${name}`, import.meta.url).href) as Promise<Record<string, unknown>>));

@@ -5,8 +5,7 @@ import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 
 /** TRIBUTARY_CACHE, else `tributary` in the XDG cache folder. */
-export const cacheFolder = (): string =>
-  process.env['TRIBUTARY_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'tributary');
+export const cacheFolder = (): string => process.env['TRIBUTARY_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'tributary');
 
 /**
  * The folder `name` of the cache, filled by `fill` when it is not there yet.

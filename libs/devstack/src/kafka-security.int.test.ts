@@ -12,14 +12,23 @@ const unsecuredToken = async (): Promise<string> => {
   return `${part({ alg: 'none' })}.${part({ sub: 'tributary', iat: now, exp: now + 600 })}.`;
 };
 
-const ways: (Partial<KafkaConnectionConfig> & { readonly name: string })[] = (['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512', 'OAUTHBEARER'] as const).flatMap((saslMechanism) => {
-  const login = saslMechanism === 'OAUTHBEARER' ? { oauthTokenProvider: unsecuredToken } : credentials;
-  return [
-    { name: `SASL_PLAINTEXT ${saslMechanism}`, brokers: [secure.saslPlaintext], securityProtocol: 'SASL_PLAINTEXT' as const, saslMechanism, ...login },
-    { name: `SASL_SSL ${saslMechanism}`, brokers: [secure.saslSsl], securityProtocol: 'SASL_SSL' as const, saslMechanism, caCert: secure.caCert, ...login },
-  ];
+const ways: (Partial<KafkaConnectionConfig> & { readonly name: string })[] = (['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512', 'OAUTHBEARER'] as const).flatMap(
+  (saslMechanism) => {
+    const login = saslMechanism === 'OAUTHBEARER' ? { oauthTokenProvider: unsecuredToken } : credentials;
+    return [
+      { name: `SASL_PLAINTEXT ${saslMechanism}`, brokers: [secure.saslPlaintext], securityProtocol: 'SASL_PLAINTEXT' as const, saslMechanism, ...login },
+      { name: `SASL_SSL ${saslMechanism}`, brokers: [secure.saslSsl], securityProtocol: 'SASL_SSL' as const, saslMechanism, caCert: secure.caCert, ...login },
+    ];
+  },
+);
+ways.push({
+  name: 'SSL with a client certificate',
+  brokers: [secure.ssl],
+  securityProtocol: 'SSL',
+  caCert: secure.caCert,
+  cert: secure.clientCert,
+  key: secure.clientKey,
 });
-ways.push({ name: 'SSL with a client certificate', brokers: [secure.ssl], securityProtocol: 'SSL', caCert: secure.caCert, cert: secure.clientCert, key: secure.clientKey });
 
 const connect = async (way: Partial<KafkaConnectionConfig>): Promise<void> => {
   const client = await connectKafka({ clientId: 'devstack-test', brokers: [], securityProtocol: 'PLAINTEXT', ...way });

@@ -49,7 +49,18 @@ export const kafkaServer = async ({ folder, port: portOf, log, watchdog }: Serve
     {
       label,
       command: java.program,
-      args: ['-server', '-Xms256m', '-Xmx512m', '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20', '-XX:MaxDirectMemorySize=256m', ...archive.make(), ...jvm, 'kafka.Kafka', settingsFile],
+      args: [
+        '-server',
+        '-Xms256m',
+        '-Xmx512m',
+        '-XX:+UseG1GC',
+        '-XX:MaxGCPauseMillis=20',
+        '-XX:MaxDirectMemorySize=256m',
+        ...archive.make(),
+        ...jvm,
+        'kafka.Kafka',
+        settingsFile,
+      ],
       logFile: join(folder, 'kafka.log'),
       pidFile: join(folder, 'kafka.pid'),
       mark: `kafka.Kafka ${settingsFile}`,
@@ -151,13 +162,25 @@ const findJars = async (log: (line: string) => void): Promise<KafkaJars> => {
   const folder = await cached(`kafka-${privateVersion}`, async (draft) => {
     const maven = findProgram(['mvn']);
     if (maven === undefined) {
-      throw new TributaryError('SERVER_MISSING', 'Kafka: needs Maven to fetch its jars once, and no mvn is on PATH. Install it (Debian: apt install maven), or put kafka-server-start.sh of Kafka 4 on PATH, or give KAFKA_URL.');
+      throw new TributaryError(
+        'SERVER_MISSING',
+        'Kafka: needs Maven to fetch its jars once, and no mvn is on PATH. Install it (Debian: apt install maven), or put kafka-server-start.sh of Kafka 4 on PATH, or give KAFKA_URL.',
+      );
     }
     log(`Kafka ${privateVersion}: downloading jars (once, about 60 MB)`);
     const work = await mkdtemp(join(dirname(draft), '.maven-'));
     try {
       await writeFile(join(work, 'pom.xml'), pom);
-      const args = ['-q', '-B', '-f', join(work, 'pom.xml'), `-Dmaven.repo.local=${join(work, 'repository')}`, 'dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${draft}`];
+      const args = [
+        '-q',
+        '-B',
+        '-f',
+        join(work, 'pom.xml'),
+        `-Dmaven.repo.local=${join(work, 'repository')}`,
+        'dependency:copy-dependencies',
+        '-DincludeScope=runtime',
+        `-DoutputDirectory=${draft}`,
+      ];
       await runCommand(maven, args, { purpose: `Kafka ${privateVersion}: downloading jars with Maven` });
     } finally {
       await rm(work, { recursive: true, force: true });
@@ -248,7 +271,14 @@ const properties = (settings: Record<string, string | number>): string =>
     .join('');
 
 /** Formats beside and renames, so that an interrupted start leaves no half-formatted folder. */
-const formatStorage = async (folder: string, data: string, settingsFile: string, java: string, jvm: readonly string[], security: KafkaSecurity | undefined): Promise<void> => {
+const formatStorage = async (
+  folder: string,
+  data: string,
+  settingsFile: string,
+  java: string,
+  jvm: readonly string[],
+  security: KafkaSecurity | undefined,
+): Promise<void> => {
   const draft = await mkdtemp(join(folder, '.data-'));
   try {
     const draftSettings = join(draft, 'format.properties');
@@ -256,10 +286,15 @@ const formatStorage = async (folder: string, data: string, settingsFile: string,
     await mkdir(formatted);
     await writeFile(draftSettings, (await readFile(settingsFile, 'utf8')).replace(`log.dirs=${data}\n`, `log.dirs=${formatted}\n`), { mode: 0o600 });
     const users = (security?.scram ?? []).flatMap((user) => ['--add-scram', user]);
-    const clusterId = randomBytes(16).toString('base64url');
-    await runCommand(java, ['-Xmx128m', '-XX:TieredStopAtLevel=1', ...jvm, 'kafka.tools.StorageTool', 'format', '--cluster-id', clusterId, '--config', draftSettings, ...users], {
-      purpose: 'Kafka: formatting its storage',
-    });
+    // Begins with a letter: the tool takes a leading '-' for an option.
+    const clusterId = `T${randomBytes(16).toString('base64url').slice(1)}`;
+    await runCommand(
+      java,
+      ['-Xmx128m', '-XX:TieredStopAtLevel=1', ...jvm, 'kafka.tools.StorageTool', 'format', '--cluster-id', clusterId, '--config', draftSettings, ...users],
+      {
+        purpose: 'Kafka: formatting its storage',
+      },
+    );
     await rename(formatted, data);
   } finally {
     await rm(draft, { recursive: true, force: true });

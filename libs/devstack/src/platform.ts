@@ -38,7 +38,11 @@ export const startPlatform = async (options: PlatformOptions = {}): Promise<Plat
   await mkdir(base, { recursive: true });
   const folder = await mkdtemp(join(base, 'run-'));
   const workers = Array.from({ length: options.workers ?? 1 }, (_, index) => `worker-${index + 1}`);
-  const ports = await choosePorts(folder, ['gateway', 'pipelines', 'connectors', ...workers].map((name) => ({ name })), () => undefined);
+  const ports = await choosePorts(
+    folder,
+    ['gateway', 'pipelines', 'connectors', ...workers].map((name) => ({ name })),
+    () => undefined,
+  );
   const portOf = (name: string): number => ports[name] ?? 0;
   const fileRoot = join(folder, 'files');
   await mkdir(fileRoot, { recursive: true });
@@ -65,7 +69,14 @@ export const startPlatform = async (options: PlatformOptions = {}): Promise<Plat
           label: name,
           command: process.execPath,
           args: ['--disable-warning=ExperimentalWarning', main],
-          env: { PATH: process.env['PATH'], HOME: process.env['HOME'], LOG_LEVEL: process.env['LOG_LEVEL'], ...serviceEnvironment(service, stack.urls, installation), ...options.environment, PORT: String(port) },
+          env: {
+            PATH: process.env['PATH'],
+            HOME: process.env['HOME'],
+            LOG_LEVEL: process.env['LOG_LEVEL'],
+            ...serviceEnvironment(service, stack.urls, installation),
+            ...options.environment,
+            PORT: String(port),
+          },
           cwd: root,
           logFile: join(folder, `${name}.log`),
           pidFile: join(folder, `${name}.pid`),

@@ -31,11 +31,7 @@ export interface PortRequest {
  * A port for each request, kept in `ports.json` of the data folder and used again at the next start when it is free:
  * stored connections hold these addresses.
  */
-export const choosePorts = async (
-  dataDir: string,
-  requests: readonly PortRequest[],
-  log: (line: string) => void,
-): Promise<Record<string, number>> => {
+export const choosePorts = async (dataDir: string, requests: readonly PortRequest[], log: (line: string) => void): Promise<Record<string, number>> => {
   const file = join(dataDir, 'ports.json');
   const kept = await readPorts(file);
   const chosen: Record<string, number> = {};

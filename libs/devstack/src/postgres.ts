@@ -51,7 +51,11 @@ export const postgresServer = async ({ folder, port: portOf, watchdog }: ServerC
     logging_collector: 'off',
     log_line_prefix: '%m [%p] ',
   };
-  const launch = identity.wrap(join(binaries.folder, 'postgres'), ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])]);
+  const launch = identity.wrap(join(binaries.folder, 'postgres'), [
+    '-D',
+    data,
+    ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+  ]);
   const label = `PostgreSQL ${binaries.version}`;
   const process = serverProcess(
     {
@@ -158,7 +162,22 @@ const createCluster = async (folder: string, data: string, binaries: Binaries, i
     await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
     await mkdir(cluster, { mode: 0o700 });
     if (process.getuid?.() === 0) for (const path of [draft, passwordFile, cluster]) await chown(path, nobody, nobody);
-    await run('initdb', ['-D', cluster, '-U', user, '--pwfile', passwordFile, '--auth', 'scram-sha-256', '--encoding', 'UTF8', '--locale', 'C', '--no-instructions', '--no-sync']);
+    await run('initdb', [
+      '-D',
+      cluster,
+      '-U',
+      user,
+      '--pwfile',
+      passwordFile,
+      '--auth',
+      'scram-sha-256',
+      '--encoding',
+      'UTF8',
+      '--locale',
+      'C',
+      '--no-instructions',
+      '--no-sync',
+    ]);
     // One process, no port: much quicker than starting the server to ask it for a database.
     await run('postgres', ['--single', '-D', cluster, 'template1'], `create database ${database}\n`);
     await rename(cluster, data);

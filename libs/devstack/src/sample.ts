@@ -50,7 +50,10 @@ export const publishEarthquakes = async (kafkaUrl: string): Promise<number> => {
       const held = await countRecords(client);
       if (held > 0) return held;
       producer.begin();
-      await producer.send(topic, features.map((feature) => ({ key: Buffer.from(feature.id), value: Buffer.from(JSON.stringify(feature)) })));
+      await producer.send(
+        topic,
+        features.map((feature) => ({ key: Buffer.from(feature.id), value: Buffer.from(JSON.stringify(feature)) })),
+      );
       await producer.commit();
     } finally {
       await producer.close();
@@ -130,11 +133,19 @@ const logIn = async ({ gateway, password, signal }: SampleOptions): Promise<Api>
     session = await enter();
   }
   if (session === undefined) {
-    throw new TributaryError('CREDENTIALS_REJECTED', `The demo user ${demoEmail} exists with another password than the one in .local/secrets.json. Delete the user, or remove .local and start again.`);
+    throw new TributaryError(
+      'CREDENTIALS_REJECTED',
+      `The demo user ${demoEmail} exists with another password than the one in .local/secrets.json. Delete the user, or remove .local and start again.`,
+    );
   }
   const token = session.access_token;
   const call: Api['call'] = async <T>(method: string, path: string, body?: unknown, orMissing = false) =>
-    (await request<T>(gateway, method, path, { body: body === undefined ? undefined : JSON.stringify(body), token, signal, allow: orMissing ? [404] : [] })) as T;
+    (await request<T>(gateway, method, path, {
+      body: body === undefined ? undefined : JSON.stringify(body),
+      token,
+      signal,
+      allow: orMissing ? [404] : [],
+    })) as T;
   return { call, user: await call('GET', '/api/users/me') };
 };
 
@@ -195,7 +206,10 @@ const pipelineOf = async (api: Api, teamId: string, { kafkaUrl, postgresUrl }: S
     });
   }
   // A server that had to take another port this time, or another one from the environment.
-  const moved = found.source_config?.['bootstrap_servers'] !== source.bootstrap_servers || found.target_config?.['host'] !== target.host || Number(found.target_config?.['port']) !== target.port;
+  const moved =
+    found.source_config?.['bootstrap_servers'] !== source.bootstrap_servers ||
+    found.target_config?.['host'] !== target.host ||
+    Number(found.target_config?.['port']) !== target.port;
   return moved ? api.call('PATCH', `/api/pipelines/${found.id}`, { source_config: source, target_config: target }) : found;
 };
 
@@ -228,7 +242,10 @@ const waitForRows = async (api: Api, pipelineId: string, { postgresUrl, messages
       if (Date.now() > deadline) {
         const { state, error } = await api.call<Pipeline>('GET', `/api/pipelines/${pipelineId}`);
         const reason = error === null ? '' : `: ${error.message} ${error.help}`;
-        throw new TributaryError('NO_PROGRESS', `Of ${messages} messages of the sample ${rows} rows are in the table after ${waitMs / 1000} s; the pipeline "${name}" is ${state}${reason}. See .local/logs/worker.log`);
+        throw new TributaryError(
+          'NO_PROGRESS',
+          `Of ${messages} messages of the sample ${rows} rows are in the table after ${waitMs / 1000} s; the pipeline "${name}" is ${state}${reason}. See .local/logs/worker.log`,
+        );
       }
       looks += 1;
       await delay(rows > 0 ? 250 : 50, undefined, { signal });

@@ -54,7 +54,10 @@ export const serverProcess = (spec: ServerProcessSpec, watchdog: Watchdog): Serv
     signal?.throwIfAborted();
     await stopLeftover(spec.pidFile);
     await mkdir(dirname(spec.logFile), { recursive: true });
-    const logStart = await stat(spec.logFile).then((file) => file.size, () => 0);
+    const logStart = await stat(spec.logFile).then(
+      (file) => file.size,
+      () => 0,
+    );
     const log = openSync(spec.logFile, 'a');
     // In a process group of its own, so that Ctrl-C in the terminal leaves the order of stopping to the starter.
     const child = spawn(spec.command, spec.args, {
@@ -154,7 +157,11 @@ export const stopLeftover = async (pidFile: string): Promise<void> => {
     const running = await commandLineOf(record.pid);
     if (running?.includes(record.mark)) {
       const owned = record.owner !== process.pid && (await commandLineOf(record.owner)) === record.ownerCommand && (await isAlive(record.owner));
-      if (owned) throw new TributaryError('CONFLICT', `${pidFile}: the server with process id ${record.pid} belongs to process ${record.owner}, which is running. Stop that one first.`);
+      if (owned)
+        throw new TributaryError(
+          'CONFLICT',
+          `${pidFile}: the server with process id ${record.pid} belongs to process ${record.owner}, which is running. Stop that one first.`,
+        );
       await endProcess(record.pid, 'SIGTERM', 5_000);
     }
   }

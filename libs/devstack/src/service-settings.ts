@@ -32,7 +32,11 @@ export interface Installation {
 }
 
 /** The environment of one service, but for its PORT. `urls`: of the servers it needs, at least. */
-export const serviceEnvironment = (name: ServiceName, urls: Readonly<Partial<Record<ServerName, string>>>, { secrets, fileRoot, portOf }: Installation): Record<string, string> =>
+export const serviceEnvironment = (
+  name: ServiceName,
+  urls: Readonly<Partial<Record<ServerName, string>>>,
+  { secrets, fileRoot, portOf }: Installation,
+): Record<string, string> =>
   Object.assign(
     {
       NODE_ENV: 'development',

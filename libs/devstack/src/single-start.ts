@@ -16,7 +16,10 @@ export const takeStartLock = async (file: string, runFile: string): Promise<() =
     const holder = parse(await readFile(file, 'utf8').catch(() => ''));
     if (holder !== undefined && holder.pid !== process.pid && holder.command !== '' && (await commandLineOf(holder.pid)) === holder.command) {
       const gateway = await gatewayOf(runFile);
-      throw new TributaryError('CONFLICT', `Tributary already ${gateway === undefined ? 'starts' : `runs at ${gateway}`} from this clone (process ${holder.pid}). Stop it with Ctrl-C there, or with: kill ${holder.pid}`);
+      throw new TributaryError(
+        'CONFLICT',
+        `Tributary already ${gateway === undefined ? 'starts' : `runs at ${gateway}`} from this clone (process ${holder.pid}). Stop it with Ctrl-C there, or with: kill ${holder.pid}`,
+      );
     }
     // Its starter was killed.
     await rm(file, { force: true });

@@ -28,8 +28,13 @@ const gatewayPort = async (): Promise<number> => {
   const isFree = async (port: number): Promise<boolean> => (await isPortFree(port)) && (await isPortFree(port, '0.0.0.0'));
   if (given !== undefined && given !== '') {
     const port = Number(given);
-    if (!Number.isInteger(port) || port < 1 || port > 65535) throw new TributaryError('SETTING_INVALID', `PORT is "${given}"; it must be a number from 1 to 65535.`);
-    if (!(await isFree(port))) throw new TributaryError('SETTING_INVALID', `PORT ${port} is taken by another program. Give another one, or leave PORT out to use the next that is free.`);
+    if (!Number.isInteger(port) || port < 1 || port > 65535)
+      throw new TributaryError('SETTING_INVALID', `PORT is "${given}"; it must be a number from 1 to 65535.`);
+    if (!(await isFree(port)))
+      throw new TributaryError(
+        'SETTING_INVALID',
+        `PORT ${port} is taken by another program. Give another one, or leave PORT out to use the next that is free.`,
+      );
     return port;
   }
   for (let port = usualGatewayPort; port < usualGatewayPort + 100; port += 1) {
@@ -71,13 +76,29 @@ const up = async (): Promise<void> => {
 
   const port = await gatewayPort();
   const secrets = await readSecrets(join(local, 'secrets.json'));
-  const ports = await choosePorts(local, serviceNames.filter((name) => name !== 'gateway').map((name) => ({ name })), progress);
+  const ports = await choosePorts(
+    local,
+    serviceNames.filter((name) => name !== 'gateway').map((name) => ({ name })),
+    progress,
+  );
   const portOf = (name: ServiceName): number => (name === 'gateway' ? port : (ports[name] ?? 0));
 
   const answering = Object.fromEntries(serverNames.map((name) => [name, Promise.withResolvers<string>()])) as Record<ServerName, PromiseWithResolvers<string>>;
-  const servers = startServers(serverNames, { dataDir: join(local, 'data'), log: progress, signal: interrupted.signal, onUp: (name, url) => answering[name].resolve(url) });
+  const servers = startServers(serverNames, {
+    dataDir: join(local, 'data'),
+    log: progress,
+    signal: interrupted.signal,
+    onUp: (name, url) => answering[name].resolve(url),
+  });
   // Rejects when a server does not come up, and has then stopped the others itself.
-  undo.push({ name: 'the servers', run: () => servers.then((stack) => stack.stop(), () => undefined) });
+  undo.push({
+    name: 'the servers',
+    run: () =>
+      servers.then(
+        (stack) => stack.stop(),
+        () => undefined,
+      ),
+  });
   const supervisor = createSupervisor({ root, logFolder: join(local, 'logs'), pidFolder: join(local, 'pids'), log: progress, signal: interrupted.signal });
   undo.push({ name: 'the services', run: supervisor.stop });
 

@@ -20,7 +20,13 @@ let folder: string;
 let main: string;
 const lines: string[] = [];
 const supervise = (): Supervisor =>
-  createSupervisor({ root: folder, logFolder: join(folder, 'logs'), pidFolder: join(folder, 'pids'), log: (line) => lines.push(line), signal: new AbortController().signal });
+  createSupervisor({
+    root: folder,
+    logFolder: join(folder, 'logs'),
+    pidFolder: join(folder, 'pids'),
+    log: (line) => lines.push(line),
+    signal: new AbortController().signal,
+  });
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tributary-supervisor-'));

@@ -34,7 +34,10 @@ export const secureKafka = (): KafkaSecure => JSON.parse(required('TEST_KAFKA_SE
 const required = (name: string): string => {
   const value = process.env[name];
   if (value === undefined) {
-    throw new TributaryError('SETTING_INVALID', `${name} is not set: the file is not named *.int.test.ts or *.e2e.test.ts, or it is not run with \`npm test -- <path>\` from the root of the clone.`);
+    throw new TributaryError(
+      'SETTING_INVALID',
+      `${name} is not set: the file is not named *.int.test.ts or *.e2e.test.ts, or it is not run with \`npm test -- <path>\` from the root of the clone.`,
+    );
   }
   return value;
 };

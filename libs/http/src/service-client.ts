@@ -43,9 +43,14 @@ export const createServiceClient = (options: { readonly baseUrl: string; readonl
       throw new TributaryError('SERVICE_UNAVAILABLE', `The ${options.name} service cannot be reached: ${messageOf(error)}.`, { cause: error });
     }
     const text = await response.text();
-    const body: unknown = text === '' ? undefined : JSON.parse(text);
-    // The compiler cannot follow the status to its schema: `never` stands for the declared union.
-    if (response.ok) return (endpoint.replies[response.status]?.parse(body) ?? undefined) as never;
+    const body = parseJson(text);
+    if (response.ok) {
+      const parsed = endpoint.replies[response.status]?.safeParse(body);
+      if (parsed?.success === false)
+        throw new TributaryError('INTERNAL', `The ${options.name} service answered ${endpoint.id} in another shape than declared.`, { cause: parsed.error });
+      // The compiler cannot follow the status to its schema: `never` stands for the declared union.
+      return parsed?.data as never;
+    }
     const answer = body as { detail?: unknown; error_code?: string } | undefined;
     const code: ErrorCode =
       answer?.error_code !== undefined && answer.error_code in codes
@@ -59,3 +64,12 @@ export const createServiceClient = (options: { readonly baseUrl: string; readonl
     });
   },
 });
+
+/** What is no JSON, such as a proxy's own page, counts as no body. */
+const parseJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+};

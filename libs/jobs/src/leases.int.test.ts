@@ -27,7 +27,24 @@ afterAll(async () => {
 
 const newSlot = async (): Promise<string> => {
   const _id = uniqueName('slot');
-  await slots.create({ _id, seq: 0, pipeline_id: 'p', env_id: 'e', subscription_id: 's', slice: 0, slices: 1, wanted: true, version: 1, generation: 1, command_seq: 1, removed: false, state: 'queued', epoch: 1, claimed_epoch: 0, attempt: 0 });
+  await slots.create({
+    _id,
+    seq: 0,
+    pipeline_id: 'p',
+    env_id: 'e',
+    subscription_id: 's',
+    slice: 0,
+    slices: 1,
+    wanted: true,
+    version: 1,
+    generation: 1,
+    command_seq: 1,
+    removed: false,
+    state: 'queued',
+    epoch: 1,
+    claimed_epoch: 0,
+    attempt: 0,
+  });
   return _id;
 };
 

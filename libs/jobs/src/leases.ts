@@ -47,7 +47,14 @@ interface Entry {
   releasing: boolean;
 }
 
-export const openLeases = (options: { readonly slots: Model<SlotDoc>; readonly clock: StoreClock; readonly holder: string; readonly times?: LeaseTimes; readonly watcher: LeaseWatcher; readonly onTrouble: (error: unknown) => void }): Leases => {
+export const openLeases = (options: {
+  readonly slots: Model<SlotDoc>;
+  readonly clock: StoreClock;
+  readonly holder: string;
+  readonly times?: LeaseTimes;
+  readonly watcher: LeaseWatcher;
+  readonly onTrouble: (error: unknown) => void;
+}): Leases => {
   const { slots, clock, holder, watcher } = options;
   const times = options.times ?? leaseTimes;
   const entries = new Map<string, Entry>();

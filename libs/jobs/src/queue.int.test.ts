@@ -18,7 +18,12 @@ beforeAll(() => {
   url.pathname = '/8';
   redis = openRedis(url.href, log);
   queue = openQueue(runSlotJob, redis, () => undefined);
-  worker = workJobs(runSlotJob, { redis, paused: true, onError: () => undefined, handle: async ({ slot_id, epoch }) => void handled.push(`${slot_id}-${epoch}`) });
+  worker = workJobs(runSlotJob, {
+    redis,
+    paused: true,
+    onError: () => undefined,
+    handle: async ({ slot_id, epoch }) => void handled.push(`${slot_id}-${epoch}`),
+  });
 });
 afterAll(async () => {
   await worker.close();

@@ -97,7 +97,8 @@ test('a tombstone goes once its last event is out', async () => {
 });
 
 test('two relays at once publish each document once', async () => {
-  for (let n = 0; n < 20; n += 1) await things.create({ _id: `t${n}`, seq: 1, name: 'n', outbox: [{ ...event(1), aggregate_id: `t${n}` }], outbox_pending: true });
+  for (let n = 0; n < 20; n += 1)
+    await things.create({ _id: `t${n}`, seq: 1, name: 'n', outbox: [{ ...event(1), aggregate_id: `t${n}` }], outbox_pending: true });
   const sent: string[] = [];
   const publish = async (events: readonly OutboxEvent[]) => void sent.push(...events.map(({ aggregate_id }) => aggregate_id));
   await Promise.all([relayOutboxes(things, { owner: 'one', limit: 50 }, publish), relayOutboxes(things, { owner: 'two', limit: 50 }, publish)]);

@@ -84,7 +84,10 @@ export const relayOutboxes = async <Doc extends Aggregate>(
   const { collection } = model;
   // An own claim is what a failed publish left behind: an owner relays one document after the other.
   const free = { outbox_pending: true, $or: [{ outbox_claim: null }, { 'outbox_claim.by': options.owner }, { 'outbox_claim.until': { $lt: new Date() } }] };
-  const candidates = await collection.find(free, { projection: { _id: 1 } }).limit(options.limit).toArray();
+  const candidates = await collection
+    .find(free, { projection: { _id: 1 } })
+    .limit(options.limit)
+    .toArray();
   let taken = 0;
   for (const { _id } of candidates) {
     const claimed = await collection.findOneAndUpdate(
@@ -102,12 +105,19 @@ export const relayOutboxes = async <Doc extends Aggregate>(
 };
 
 /** Takes what was published out of the outbox; a tombstone goes with its last event. */
-const clear = async <Doc extends Aggregate>(model: Pick<Model<Doc>, 'collection'>, _id: unknown, owner: string, events: readonly OutboxEvent[]): Promise<void> => {
+const clear = async <Doc extends Aggregate>(
+  model: Pick<Model<Doc>, 'collection'>,
+  _id: unknown,
+  owner: string,
+  events: readonly OutboxEvent[],
+): Promise<void> => {
   const { collection } = model;
   const mine = { _id, 'outbox_claim.by': owner };
   // While this claim stands nobody takes events out, so an outbox of the same length is the same outbox.
   const unchanged = { ...mine, outbox: { $size: events.length } };
-  const { matchedCount } = await collection.updateOne({ ...unchanged, deleted: false } as never, { $set: { outbox: [], outbox_pending: false, outbox_claim: null } });
+  const { matchedCount } = await collection.updateOne({ ...unchanged, deleted: false } as never, {
+    $set: { outbox: [], outbox_pending: false, outbox_claim: null },
+  });
   if (matchedCount === 1) return;
   const { deletedCount } = await collection.deleteOne({ ...unchanged, deleted: true } as never);
   if (deletedCount === 1) return;

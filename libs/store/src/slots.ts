@@ -52,6 +52,9 @@ export interface SlotDoc extends Aggregate {
   retry_at: Date | null;
   error: { code: string; message: string; help: string; at: Date } | null;
   counts: Counts | null;
+  /** As last reported; they outlive a pause. */
+  latency: { p50: number; p95: number; p99: number } | null;
+  last_event_at: Date | null;
 }
 
 export const slotsModel = (connection: Connection): Model<SlotDoc> => {
@@ -79,6 +82,8 @@ export const slotsModel = (connection: Connection): Model<SlotDoc> => {
       retry_at: { type: Date, default: null },
       error: { type: mixed, default: null },
       counts: { type: mixed, default: null },
+      latency: { type: mixed, default: null },
+      last_event_at: { type: Date, default: null },
     },
     { collection: 'slots', versionKey: false, minimize: false },
   );
@@ -98,12 +103,20 @@ export interface SlotWrite {
  * somebody else wrote meanwhile. Returns the slot as it was decided on, with the changes; null when it is gone or `decide` gave null.
  * `known` saves the first read.
  */
-export const writeSlot = async (model: Model<SlotDoc>, id: string, decide: (slot: SlotDoc, seq: number) => SlotWrite | null, known?: SlotDoc): Promise<SlotDoc | null> => {
+export const writeSlot = async (
+  model: Model<SlotDoc>,
+  id: string,
+  decide: (slot: SlotDoc, seq: number) => SlotWrite | null,
+  known?: SlotDoc,
+): Promise<SlotDoc | null> => {
   for (let slot = known ?? (await readSlot(model, id)); slot !== null; slot = await readSlot(model, id)) {
     const seq = slot.seq + 1;
     const write = decide(slot, seq);
     if (write === null) return null;
-    const { matchedCount } = await model.collection.updateOne({ _id: id, seq: slot.seq, deleted: false } as never, aggregateWrite(write.set, write.events ?? []));
+    const { matchedCount } = await model.collection.updateOne(
+      { _id: id, seq: slot.seq, deleted: false } as never,
+      aggregateWrite(write.set, write.events ?? []),
+    );
     if (matchedCount === 1) return { ...slot, ...write.set, seq };
   }
   return null;

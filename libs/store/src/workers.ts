@@ -61,7 +61,10 @@ export interface RoleDoc {
 export const rolesModel = (connection: Connection): Model<RoleDoc> =>
   connection.model<RoleDoc>(
     'worker-role',
-    new Schema<RoleDoc>({ _id: { type: String, required: true }, holder: { type: String, required: true }, expires_at: { type: Date, required: true } }, { collection: 'worker_roles', versionKey: false }),
+    new Schema<RoleDoc>(
+      { _id: { type: String, required: true }, holder: { type: String, required: true }, expires_at: { type: Date, required: true } },
+      { collection: 'worker_roles', versionKey: false },
+    ),
   );
 
 /** Takes or keeps a role that one process has at a time. */

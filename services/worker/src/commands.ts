@@ -15,7 +15,9 @@ export interface CommandStores {
 
 const wantedSlots = (order: PipelineOrderDoc): Slot[] =>
   order.order === 'start'
-    ? order.subscriptions.flatMap(({ subscription_id, slices }) => Array.from({ length: slices }, (_, slice) => ({ pipelineId: order._id, subscriptionId: subscription_id, slice, slices })))
+    ? order.subscriptions.flatMap(({ subscription_id, slices }) =>
+        Array.from({ length: slices }, (_, slice) => ({ pipelineId: order._id, subscriptionId: subscription_id, slice, slices })),
+      )
     : [];
 
 const newSlot = (slot: Slot, order: PipelineOrderDoc): SlotDoc => ({
@@ -45,6 +47,8 @@ const newSlot = (slot: Slot, order: PipelineOrderDoc): SlotDoc => ({
   retry_at: null,
   error: null,
   counts: null,
+  latency: null,
+  last_event_at: null,
 });
 
 /** Makes the pipeline's slots follow its newest order. Repeating it, after a crash or beside another worker, changes nothing more. */
@@ -87,7 +91,14 @@ export const commandHandlers = (stores: CommandStores, onChange: (pipelineId: st
   };
   return [
     on(startRequested, ({ seq }, data) =>
-      apply(data.pipeline_id, seq, { env_id: data.env_id, order: 'start', generation: data.generation, at: new Date(), version: data.version, subscriptions: data.subscriptions }),
+      apply(data.pipeline_id, seq, {
+        env_id: data.env_id,
+        order: 'start',
+        generation: data.generation,
+        at: new Date(),
+        version: data.version,
+        subscriptions: data.subscriptions,
+      }),
     ),
     on(pauseRequested, ({ seq }, data) => apply(data.pipeline_id, seq, { env_id: data.env_id, order: 'pause', generation: data.generation, at: new Date() })),
     on(pipelineDeleted, ({ seq }, data) => apply(data.pipeline_id, seq, { env_id: data.env_id, order: 'delete', generation: data.generation, at: new Date() })),

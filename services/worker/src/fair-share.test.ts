@@ -24,26 +24,34 @@ test('the shares of all hold what is wanted, as far as it fits', () => {
 
 test('giving back settles: once nobody has a surplus, nobody gets one', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 60 }), fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 2, maxLength: 5 }), fc.array(fc.nat(59), { minLength: 5, maxLength: 5 }), (wanted, capacities, start) => {
-      let left = Math.min(wanted, capacities.reduce((sum, each) => sum + each, 0));
-      let workers = capacities.map((capacity, index) => {
-        const held = Math.min(capacity, left, start[index] ?? 0);
-        left -= held;
-        return { id: String(index), capacity, held };
-      });
-      for (let turn = 0; turn < 200; turn += 1) {
-        const balances = workers.map((worker) => balance(worker, workers, wanted, false));
-        if (balances.every(({ surplus }) => surplus === 0) && left === 0) return;
-        workers = workers.map((worker, index) => ({ ...worker, held: worker.held - (balances[index]?.surplus ?? 0) }));
-        left += balances.reduce((sum, { surplus }) => sum + surplus, 0);
-        workers = workers.map((worker, index) => {
-          const taken = Math.max(0, Math.min(left, (balances[index]?.limit ?? 0) - worker.held));
-          left -= taken;
-          return { ...worker, held: worker.held + taken };
+    fc.property(
+      fc.integer({ min: 1, max: 60 }),
+      fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 2, maxLength: 5 }),
+      fc.array(fc.nat(59), { minLength: 5, maxLength: 5 }),
+      (wanted, capacities, start) => {
+        let left = Math.min(
+          wanted,
+          capacities.reduce((sum, each) => sum + each, 0),
+        );
+        let workers = capacities.map((capacity, index) => {
+          const held = Math.min(capacity, left, start[index] ?? 0);
+          left -= held;
+          return { id: String(index), capacity, held };
         });
-      }
-      expect.unreachable();
-    }),
+        for (let turn = 0; turn < 200; turn += 1) {
+          const balances = workers.map((worker) => balance(worker, workers, wanted, false));
+          if (balances.every(({ surplus }) => surplus === 0) && left === 0) return;
+          workers = workers.map((worker, index) => ({ ...worker, held: worker.held - (balances[index]?.surplus ?? 0) }));
+          left += balances.reduce((sum, { surplus }) => sum + surplus, 0);
+          workers = workers.map((worker, index) => {
+            const taken = Math.max(0, Math.min(left, (balances[index]?.limit ?? 0) - worker.held));
+            left -= taken;
+            return { ...worker, held: worker.held + taken };
+          });
+        }
+        expect.unreachable();
+      },
+    ),
   );
 });
 

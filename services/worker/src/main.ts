@@ -94,7 +94,8 @@ await runService(
     const redis = openRedis(settings.REDIS_URL, log);
     const jobsRedis = redis.duplicate();
     const subscriber = redis.duplicate();
-    for (const connection of [jobsRedis, subscriber]) connection.on('error', (error: Error) => log.debug({ reason: error.message }, 'Redis connection trouble'));
+    for (const connection of [jobsRedis, subscriber])
+      connection.on('error', (error: Error) => log.debug({ reason: error.message }, 'Redis connection trouble'));
     lifecycle.onStop('Redis', async () => {
       for (const connection of [redis, jobsRedis, subscriber]) connection.disconnect();
     });
@@ -117,7 +118,13 @@ await runService(
     health.add('mongodb', () => (store.readyState === 1 ? null : 'not connected'));
     health.add('redis', () => (redis.status === 'ready' ? null : `connection is ${redis.status}`));
 
-    const stores = { orders: pipelineOrdersModel(store), slots: slotsModel(store), workers: workersModel(store), roles: rolesModel(store), clock: await openStoreClock(store) };
+    const stores = {
+      orders: pipelineOrdersModel(store),
+      slots: slotsModel(store),
+      workers: workersModel(store),
+      roles: rolesModel(store),
+      clock: await openStoreClock(store),
+    };
     await Promise.all([stores.orders.createIndexes(), stores.slots.createIndexes(), forgetDead(stores.workers, stores.clock.now())]);
 
     const logs = openPipelineLogs(redis, log);
@@ -164,15 +171,32 @@ await runService(
     const jobs = workJobs(runSlotJob, { redis: jobsRedis, paused: true, handle: running.start, onError: onTrouble });
     reconciler = startReconciler({ ...stores, queue, holder, log, health });
     lifecycle.onStop('reconciler', reconciler.stop);
-    rebalance = startRebalance({ ...stores, self: { _id: holder, host: hostname(), pid: process.pid, capacity: settings.WORKER_SLOTS }, runner: running, jobs, log, health });
+    rebalance = startRebalance({
+      ...stores,
+      self: { _id: holder, host: hostname(), pid: process.pid, capacity: settings.WORKER_SLOTS },
+      runner: running,
+      jobs,
+      log,
+      health,
+    });
     // Slots go back first; only then does this worker leave, and the reconciler hand on its role.
     lifecycle.onStop('heartbeat', rebalance.stop);
     lifecycle.onStop('slots', running.stop);
     lifecycle.onStop('jobs', jobs.close);
 
-    const commands = await consumeEvents({ client: kafka, groupId: 'tributary-worker', topic: pipelineCommandsTopic, handlers: commandHandlers(stores, nudges.send), log, health });
+    const commands = await consumeEvents({
+      client: kafka,
+      groupId: 'tributary-worker',
+      topic: pipelineCommandsTopic,
+      handlers: commandHandlers(stores, nudges.send),
+      log,
+      health,
+    });
     lifecycle.onStop('commands', commands.stop);
-    const clockTimer = setInterval(() => void stores.clock.sync().catch((error: unknown) => log.debug({ reason: messageOf(error) }, 'The store could not tell the time')), 30_000);
+    const clockTimer = setInterval(
+      () => void stores.clock.sync().catch((error: unknown) => log.debug({ reason: messageOf(error) }, 'The store could not tell the time')),
+      30_000,
+    );
     lifecycle.onStop('clock', async () => clearInterval(clockTimer));
     lifecycle.onStop('readiness', async () => health.drain());
     started = true;

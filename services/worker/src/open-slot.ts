@@ -28,20 +28,28 @@ export interface OpenSlot {
   close(): Promise<void>;
 }
 
-const fetchConnection = (services: Services, id: string, envId: string) => services.connectors.call(getConnectionForWorker, { params: { id }, query: { env_id: envId } });
+const fetchConnection = (services: Services, id: string, envId: string) =>
+  services.connectors.call(getConnectionForWorker, { params: { id }, query: { env_id: envId } });
 
 /** Texts of the config's secret fields. */
 const secretTexts = (schema: ConfigSchema, config: Readonly<Record<string, unknown>>): string[] =>
   secretFields(schema).flatMap((name) => {
     const value = config[name];
-    return typeof value === 'string' ? [value] : typeof value === 'object' && value !== null ? Object.values(value).filter((one) => typeof one === 'string') : [];
+    return typeof value === 'string'
+      ? [value]
+      : typeof value === 'object' && value !== null
+        ? Object.values(value).filter((one) => typeof one === 'string')
+        : [];
   });
 
 /** Values are not in the message: they may be secrets. */
 const parseConfig = (schema: ConfigSchema, config: unknown, what: string): Record<string, unknown> => {
   const parsed = schema.safeParse(config);
   if (parsed.success) return parsed.data;
-  throw new TributaryError('CONFIG_INVALID', `The configuration of ${what} is not valid: ${parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')}.`);
+  throw new TributaryError(
+    'CONFIG_INVALID',
+    `The configuration of ${what} is not valid: ${parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')}.`,
+  );
 };
 
 const encryptionKey = async (services: Services, spec: SlotSpec): Promise<Buffer | undefined> => {
@@ -67,7 +75,9 @@ const closeWithin = async (close: () => Promise<void>, log: SlotLog, what: strin
       resolve();
     }, closeLimitMs);
   });
-  const closing = close().catch((error: unknown) => log.debug(`The ${what} did not close cleanly.`, { reason: error instanceof Error ? error.message : String(error) }));
+  const closing = close().catch((error: unknown) =>
+    log.debug(`The ${what} did not close cleanly.`, { reason: error instanceof Error ? error.message : String(error) }),
+  );
   await Promise.race([closing, limit]);
   clearTimeout(timer);
 };
@@ -76,7 +86,14 @@ const closeWithin = async (close: () => Promise<void>, log: SlotLog, what: strin
  * @throws what the services and connectors throw; nothing stays open then. `signal`: give up at once. It must not be aborted
  * for a mere stop once this has resolved, since the connectors keep it.
  */
-export const openSlot = async (options: { readonly slot: Slot; readonly envId: string; readonly epoch: number; readonly services: Services; readonly log: SlotLog; readonly signal: AbortSignal }): Promise<OpenSlot> => {
+export const openSlot = async (options: {
+  readonly slot: Slot;
+  readonly envId: string;
+  readonly epoch: number;
+  readonly services: Services;
+  readonly log: SlotLog;
+  readonly signal: AbortSignal;
+}): Promise<OpenSlot> => {
   const { slot, services, log, signal } = options;
   const spec = await services.pipelines.call(getSlotSpec, { params: { id: slot.pipelineId, subscription_id: slot.subscriptionId } });
   // I7: a slot never leaves the environment of its pipeline.
@@ -112,7 +129,6 @@ export const openSlot = async (options: { readonly slot: Slot; readonly envId: s
     slices: slot.slices,
     mode: continuous ? 'continuous' : 'once',
     backfill: spec.backfill,
-    startedAt: new Date(spec.started_at),
     startedAt: new Date(spec.started_at),
   });
   try {

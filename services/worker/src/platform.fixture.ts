@@ -56,7 +56,11 @@ export interface Platform {
 }
 
 /** Waits for a condition; the message says what did not come true. */
-export const until = async <T>(what: string, look: () => Promise<T | null | false | undefined> | T | null | false | undefined, withinMs = 30_000): Promise<T> => {
+export const until = async <T>(
+  what: string,
+  look: () => Promise<T | null | false | undefined> | T | null | false | undefined,
+  withinMs = 30_000,
+): Promise<T> => {
   const deadline = performance.now() + withinMs;
   for (;;) {
     const seen = await look();

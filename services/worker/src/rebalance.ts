@@ -71,7 +71,12 @@ export const startRebalance = (options: {
       slots.collection.countDocuments({ ...runnable, state: 'queued', queued_at: { $lt: new Date(now.getTime() - stuckMs) } }, { limit: 1 }),
     ]);
     wanted = count;
-    const present = balance({ id: self._id, capacity: self.capacity, held }, live.map(({ _id, ...worker }) => ({ id: _id, ...worker })), wanted, stuck > 0);
+    const present = balance(
+      { id: self._id, capacity: self.capacity, held },
+      live.map(({ _id, ...worker }) => ({ id: _id, ...worker })),
+      wanted,
+      stuck > 0,
+    );
     limit = present.limit;
     if (present.surplus === 0) surplusSince = null;
     else if (performance.now() - (surplusSince ??= performance.now()) >= patienceMs) {

@@ -53,7 +53,8 @@ export const reconcile = async (stores: Pick<ReconcilerStores, 'slots' | 'clock'
   const now = clock.now();
   const found = await findSlots(slots, { $or: [{ wanted: true }, { lease: { $ne: null } }] });
   const leasedLayouts = new Map<string, Set<number>>();
-  for (const slot of found) if (isLeased(slot, now)) leasedLayouts.set(slot.subscription_id, (leasedLayouts.get(slot.subscription_id) ?? new Set()).add(slot.slices));
+  for (const slot of found)
+    if (isLeased(slot, now)) leasedLayouts.set(slot.subscription_id, (leasedLayouts.get(slot.subscription_id) ?? new Set()).add(slot.slices));
   let enqueued = 0;
   for (const slot of found) {
     if (isLeased(slot, now)) continue;
@@ -85,7 +86,9 @@ export interface Reconciler {
   stop(): Promise<void>;
 }
 
-export const startReconciler = (options: ReconcilerStores & { readonly queue: JobQueue<RunSlotJob>; readonly holder: string; readonly log: Logger; readonly health: Health }): Reconciler => {
+export const startReconciler = (
+  options: ReconcilerStores & { readonly queue: JobQueue<RunSlotJob>; readonly holder: string; readonly log: Logger; readonly health: Health },
+): Reconciler => {
   const { roles, clock, holder, log } = options;
   const turning = heartbeat(30_000);
   options.health.add('reconciler', turning.check);

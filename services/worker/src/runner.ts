@@ -91,7 +91,8 @@ export const createRunner = (options: RunnerOptions): Runner => {
         else if (slot.generation !== run.slot.generation) stopRun(run, 'changed');
       },
       // Fencing by time: before anybody else may take the slot, this worker has stopped writing.
-      lost: (slotId, epoch) => runs.get(keyOf(slotId, epoch))?.abort.abort(new TributaryError('FENCED', `The lease of slot ${slotId} at epoch ${epoch} is lost.`)),
+      lost: (slotId, epoch) =>
+        runs.get(keyOf(slotId, epoch))?.abort.abort(new TributaryError('FENCED', `The lease of slot ${slotId} at epoch ${epoch} is lost.`)),
     },
   });
 
@@ -187,7 +188,15 @@ export const createRunner = (options: RunnerOptions): Runner => {
         log.debug({ slot_id, epoch }, 'A job is out of date');
         return;
       }
-      const run: Run = { slot, epoch, stop: new AbortController(), abort: new AbortController(), startedAt: performance.now(), reason: null, done: Promise.resolve() };
+      const run: Run = {
+        slot,
+        epoch,
+        stop: new AbortController(),
+        abort: new AbortController(),
+        startedAt: performance.now(),
+        reason: null,
+        done: Promise.resolve(),
+      };
       runs.set(keyOf(slot_id, epoch), run);
       run.done = execute(run);
       options.onChange();

@@ -43,7 +43,7 @@ export const progress = (slot: SlotDoc, seq: number, generation: number, what: P
   slot.outbox_pending
     ? null
     : {
-        set: { counts: what.counts, attempt: what.attempt },
+        set: { counts: what.counts, latency: what.latency, last_event_at: what.lastEventAt, attempt: what.attempt },
         events: [
           outboxEvent(slotProgress, aggregate(slot, seq), {
             ...about(slot, generation),
@@ -67,14 +67,25 @@ export const retryAfterMs = (error: TributaryError, attempt: number): number | n
 };
 
 /** The slot ended with an error under `generation`. A command that came meanwhile is what counts then. */
-export const failed = (slot: SlotDoc, seq: number, failure: { readonly generation: number; readonly error: TributaryError; readonly counts: Counts | null; readonly attempt: number; readonly now: Date }): SlotWrite => {
+export const failed = (
+  slot: SlotDoc,
+  seq: number,
+  failure: { readonly generation: number; readonly error: TributaryError; readonly counts: Counts | null; readonly attempt: number; readonly now: Date },
+): SlotWrite => {
   const { generation, error, counts, attempt, now } = failure;
   if (!slot.wanted || slot.generation !== generation) return nobodyRuns(slot, seq, counts ?? slot.counts);
   const waitMs = retryAfterMs(error, attempt);
   const retryAt = waitMs === null ? null : new Date(now.getTime() + waitMs);
   const told = { code: error.code, message: error.message, help: error.help };
   return {
-    set: { lease: null, state: waitMs === null ? 'waiting' : 'failed', attempt: attempt + 1, retry_at: retryAt, error: { ...told, at: now }, counts: counts ?? slot.counts },
+    set: {
+      lease: null,
+      state: waitMs === null ? 'waiting' : 'failed',
+      attempt: attempt + 1,
+      retry_at: retryAt,
+      error: { ...told, at: now },
+      counts: counts ?? slot.counts,
+    },
     events: [outboxEvent(slotFailed, aggregate(slot, seq), { ...about(slot, generation), ...told, retry_at: retryAt?.toISOString() ?? null })],
   };
 };

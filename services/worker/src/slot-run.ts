@@ -1,6 +1,6 @@
 /** One run of one slot under one epoch: opens both ends, runs the engine, and reports. */
 import type { Checkpoint, Counts } from '@tributary/contracts/ops';
-import { createLatencyWindow } from '@tributary/engine/latency';
+import { createLatencyWindow, type Percentiles } from '@tributary/engine/latency';
 import { runSlot, type Committed } from '@tributary/engine/run-slot';
 import { codes, type ErrorCode } from '@tributary/errors/codes';
 import { asTributaryError, messageOf, type TributaryError } from '@tributary/errors/error';
@@ -88,14 +88,17 @@ export const runSlotOnce = async (options: SlotRunOptions): Promise<SlotEnd> => 
   try {
     stop.throwIfAborted();
     abort.throwIfAborted();
-    opened = await unlessAborted(opening.signal, openSlot({
-      slot: { pipelineId: slot.pipeline_id, subscriptionId: slot.subscription_id, slice: slot.slice, slices: slot.slices },
-      envId: slot.env_id,
-      epoch,
-      services: options.services,
-      log,
-      signal: opening.signal,
-    }));
+    opened = await unlessAborted(
+      opening.signal,
+      openSlot({
+        slot: { pipelineId: slot.pipeline_id, subscriptionId: slot.subscription_id, slice: slot.slice, slices: slot.slices },
+        envId: slot.env_id,
+        epoch,
+        services: options.services,
+        log,
+        signal: opening.signal,
+      }),
+    );
     stop.removeEventListener('abort', onStop);
     const ends = opened;
     const report = (reporter = startReporter(options, ends, attempt, () => {
@@ -160,8 +163,10 @@ const startReporter = (options: SlotRunOptions, ends: OpenSlot, failedBefore: nu
   const { generation } = slot;
   const latency = createLatencyWindow();
   let checkpoint: Checkpoint | null = null;
-  let lastEventAt: Date | null = null;
+  let lastEventAt = slot.last_event_at;
   let lag: number | null = null;
+  /** Of the newest batches there were. */
+  let percentiles: Percentiles | null = slot.latency;
   let reported = '';
   let liveAt: number | null = null;
   let saidLive = false;
@@ -209,10 +214,12 @@ const startReporter = (options: SlotRunOptions, ends: OpenSlot, failedBefore: nu
       if (slotNow !== null) options.onReported();
     }
     const { counts } = checkpoint;
-    const percentiles = latency.percentiles();
-    const news = JSON.stringify([counts, lag, percentiles]);
+    percentiles = latency.percentiles() ?? percentiles;
+    const news = JSON.stringify([counts, lag]);
     if (news === reported || !saidLive) return;
-    const sent = await leases.write(slot._id, epoch, (present, seq) => progress(present, seq, generation, { counts, lag, latency: percentiles, lastEventAt, attempt: proven ? 0 : present.attempt }));
+    const sent = await leases.write(slot._id, epoch, (present, seq) =>
+      progress(present, seq, generation, { counts, lag, latency: percentiles, lastEventAt, attempt: proven ? 0 : present.attempt }),
+    );
     if (sent === null) return;
     reported = news;
     latency.reset();

@@ -23,7 +23,11 @@ const kafkaPipeline = async (partitions = 1): Promise<{ pipelineId: string; subs
   const [from, to] = [uniqueName('from'), uniqueName('to')];
   for (const topic of [from, to]) await createTopicIfMissing(platform.kafka, { topic, partitions });
   const { kafkaBrokers } = testServers();
-  platform.connections.set(`source-${pipelineId}`, { slug: 'kafka', role: 'source', config: { topic: from, bootstrap_servers: kafkaBrokers, sasl_password: 'never-shown' } });
+  platform.connections.set(`source-${pipelineId}`, {
+    slug: 'kafka',
+    role: 'source',
+    config: { topic: from, bootstrap_servers: kafkaBrokers, sasl_password: 'never-shown' },
+  });
   platform.connections.set(`target-${pipelineId}`, { slug: 'kafka', role: 'target', config: { bootstrap_server: kafkaBrokers } });
   platform.specs.set(subscriptionId, {
     pipeline_id: pipelineId,
@@ -38,7 +42,6 @@ const kafkaPipeline = async (partitions = 1): Promise<{ pipelineId: string; subs
     target_table: to,
     backfill: true,
     started_at: new Date().toISOString(),
-    started_at: new Date().toISOString(),
     mapper: null,
     error_table: `${to}_errors`,
   });
@@ -47,7 +50,10 @@ const kafkaPipeline = async (partitions = 1): Promise<{ pipelineId: string; subs
 
 const produce = async (topic: string, from: number, count: number): Promise<void> => {
   const producer = await openProducer(platform.kafka, { idempotent: true });
-  await producer.send(topic, Array.from({ length: count }, (_, index) => ({ key: `k${from + index}`, value: JSON.stringify({ n: from + index }) })));
+  await producer.send(
+    topic,
+    Array.from({ length: count }, (_, index) => ({ key: `k${from + index}`, value: JSON.stringify({ n: from + index }) })),
+  );
   await producer.close();
 };
 
@@ -64,7 +70,9 @@ const follow = async (topic: string): Promise<{ numbers: number[]; stop: () => P
 
 const onceEach = (numbers: readonly number[], count: number): boolean => numbers.length === count && new Set(numbers).size === count;
 const reported = (name: string, pipelineId: string, generation?: number) => () =>
-  platform.reports.find((report) => report.name === name && report.data.pipeline_id === pipelineId && (generation === undefined || report.data.generation === generation));
+  platform.reports.find(
+    (report) => report.name === name && report.data.pipeline_id === pipelineId && (generation === undefined || report.data.generation === generation),
+  );
 const end = async (worker: WorkerProcess): Promise<number | null> => {
   worker.signal('SIGTERM');
   return worker.ended;
@@ -79,7 +87,11 @@ test('moves rows, pauses within 5 s, resumes where it stopped, and forgets a del
   await platform.start(pipelineId, { generation: 1, subscriptions });
   await until('1000 rows arrive', () => arrived.numbers.length >= 1000);
   await until('it is live', reported('slot.live.v1', pipelineId, 1));
-  const progress = await until('progress tells 1000', () => platform.reports.find(({ name, data }) => name === 'slot.progress.v1' && data.pipeline_id === pipelineId && (data['counts'] as { written: number }).written === 1000));
+  const progress = await until('progress tells 1000', () =>
+    platform.reports.find(
+      ({ name, data }) => name === 'slot.progress.v1' && data.pipeline_id === pipelineId && (data['counts'] as { written: number }).written === 1000,
+    ),
+  );
   expect(progress.data['counts']).toMatchObject({ read: 1000, mapped: 1000, written: 1000, rejected: 0 });
 
   const asked = performance.now();
@@ -125,9 +137,18 @@ test('a killed worker is replaced within 30 s, with no row lost or doubled', asy
       sent += 500;
     }
   })();
-  await until('both slices are live', () => new Set(platform.reports.filter(({ name, data }) => name === 'slot.live.v1' && data.pipeline_id === pipelineId).map(({ data }) => data.slot_id)).size === 2);
+  await until(
+    'both slices are live',
+    () =>
+      new Set(platform.reports.filter(({ name, data }) => name === 'slot.live.v1' && data.pipeline_id === pipelineId).map(({ data }) => data.slot_id)).size ===
+      2,
+  );
   await until('rows flow', () => arrived.numbers.length > 2000);
-  const owners = async () => (await platform.slots.collection.find({ pipeline_id: pipelineId }).toArray()).map(({ lease, epoch }) => ({ holder: lease?.holder as string | undefined, epoch }));
+  const owners = async () =>
+    (await platform.slots.collection.find({ pipeline_id: pipelineId }).toArray()).map(({ lease, epoch }) => ({
+      holder: lease?.holder as string | undefined,
+      epoch,
+    }));
   // Two slots and two workers: one each.
   await until('each worker has one slot', async () => new Set((await owners()).map(({ holder }) => holder)).size === 2);
   const victim = workers[0]!;
@@ -136,7 +157,10 @@ test('a killed worker is replaced within 30 s, with no row lost or doubled', asy
   const survivor = workers[1]!;
   const holderOf = (worker: WorkerProcess) => /"worker":"([^"]+)"/.exec(worker.output())?.[1];
   await until('the survivor has both', async () => (await owners()).every(({ holder }) => holder === holderOf(survivor)), 30_000);
-  await until('the taken over slot is live', () => platform.reports.filter(({ name, data }) => name === 'slot.live.v1' && data.pipeline_id === pipelineId).length >= 3);
+  await until(
+    'the taken over slot is live',
+    () => platform.reports.filter(({ name, data }) => name === 'slot.live.v1' && data.pipeline_id === pipelineId).length >= 3,
+  );
   expect(performance.now() - killed).toBeLessThan(30_000);
   producing = false;
   await producer;
@@ -174,14 +198,18 @@ test('a worker that was frozen past its lease writes nothing when it wakes', asy
 test('a second worker takes its share within seconds, and a stopping one hands its slots back', async () => {
   const pipelines = await Promise.all(Array.from({ length: 6 }, () => kafkaPipeline()));
   const first = await platform.startWorker();
-  for (const { pipelineId, subscriptionId } of pipelines) await platform.start(pipelineId, { generation: 1, subscriptions: [{ subscription_id: subscriptionId, slices: 1 }] });
+  for (const { pipelineId, subscriptionId } of pipelines)
+    await platform.start(pipelineId, { generation: 1, subscriptions: [{ subscription_id: subscriptionId, slices: 1 }] });
   const held = async (worker: WorkerProcess) => Number(/tributary_held_slots\{[^}]*\} (\d+)/.exec(await (await fetch(`${worker.url}/metrics`)).text())?.[1]);
   await until('the first runs all six', async () => (await held(first)) === 6);
   const second = await platform.startWorker();
   const began = performance.now();
   await until('three each', async () => (await held(first)) === 3 && (await held(second)) === 3, 20_000);
   expect(performance.now() - began).toBeLessThan(12_000);
-  const epochs = async () => (await platform.slots.collection.find({ pipeline_id: { $in: pipelines.map(({ pipelineId }) => pipelineId) } }).toArray()).map(({ epoch }) => epoch as number);
+  const epochs = async () =>
+    (await platform.slots.collection.find({ pipeline_id: { $in: pipelines.map(({ pipelineId }) => pipelineId) } }).toArray()).map(
+      ({ epoch }) => epoch as number,
+    );
   const settled = await epochs();
   // Nothing flaps: four more turns of each worker's balance move no slot.
   const workers = platform.slots.db.collection('workers');
@@ -193,7 +221,10 @@ test('a second worker takes its share within seconds, and a stopping one hands i
   await until('the second runs all six', async () => (await held(second)) === 6, 15_000);
   expect(performance.now() - stopping).toBeLessThan(10_000);
   for (const { pipelineId } of pipelines) await platform.remove(pipelineId, 2);
-  await until('all have stopped', async () => (await platform.slots.collection.countDocuments({ pipeline_id: { $in: pipelines.map(({ pipelineId }) => pipelineId) } })) === 0);
+  await until(
+    'all have stopped',
+    async () => (await platform.slots.collection.countDocuments({ pipeline_id: { $in: pipelines.map(({ pipelineId }) => pipelineId) } })) === 0,
+  );
   await end(second);
 }, 120_000);
 
@@ -202,7 +233,11 @@ test('a flushed Redis, a missing topic and a broken connection harm no other pip
   const missing = await kafkaPipeline();
   const wrong = await kafkaPipeline();
   const absent = uniqueName('later');
-  platform.connections.set(`source-${missing.pipelineId}`, { slug: 'kafka', role: 'source', config: { topic: absent, bootstrap_servers: testServers().kafkaBrokers } });
+  platform.connections.set(`source-${missing.pipelineId}`, {
+    slug: 'kafka',
+    role: 'source',
+    config: { topic: absent, bootstrap_servers: testServers().kafkaBrokers },
+  });
   platform.connections.set(`source-${wrong.pipelineId}`, { slug: 'kafka', role: 'source', config: { topic: wrong.from, bootstrap_servers: 'no-port-here' } });
   const redis = new Redis(platform.redisUrl);
   const worker = await platform.startWorker();
@@ -222,7 +257,11 @@ test('a flushed Redis, a missing topic and a broken connection harm no other pip
   await createTopicIfMissing(platform.kafka, { topic: absent, partitions: 1 });
   await produce(absent, 0, 10);
   await until('the pipeline whose topic came goes on by itself', () => late.numbers.length === 10, 45_000);
-  platform.connections.set(`source-${wrong.pipelineId}`, { slug: 'kafka', role: 'source', config: { topic: wrong.from, bootstrap_servers: testServers().kafkaBrokers } });
+  platform.connections.set(`source-${wrong.pipelineId}`, {
+    slug: 'kafka',
+    role: 'source',
+    config: { topic: wrong.from, bootstrap_servers: testServers().kafkaBrokers },
+  });
   await platform.start(wrong.pipelineId, { generation: 2, subscriptions: [{ subscription_id: wrong.subscriptionId, slices: 1 }] });
   await until('the corrected one is live', reported('slot.live.v1', wrong.pipelineId, 2));
   for (const { pipelineId } of [good, missing, wrong]) await platform.pause(pipelineId, 3);
@@ -236,7 +275,11 @@ test('Kafka to PostgreSQL: a killed worker loses and doubles nothing, and bad ro
   const { pipelineId, subscriptionId, from } = await kafkaPipeline(2);
   const database = await freshDatabase('postgres');
   const { hostname, port, username, password } = new URL(database.url);
-  platform.connections.set(`target-${pipelineId}`, { slug: 'postgresql', role: 'target', config: { host: hostname, port: Number(port), database: database.name, user: username, password } });
+  platform.connections.set(`target-${pipelineId}`, {
+    slug: 'postgresql',
+    role: 'target',
+    config: { host: hostname, port: Number(port), database: database.name, user: username, password },
+  });
   platform.specs.set(subscriptionId, {
     ...platform.specs.get(subscriptionId)!,
     target_table: 'numbers',
@@ -250,14 +293,22 @@ test('Kafka to PostgreSQL: a killed worker loses and doubles nothing, and bad ro
   const sql = new pg.Client({ connectionString: database.url });
   await sql.connect();
   await platform.start(pipelineId, { generation: 1, subscriptions: [{ subscription_id: subscriptionId, slices: 2 }] });
-  await until('both slices are live', () => new Set(platform.reports.filter(({ name, data }) => name === 'slot.live.v1' && data.pipeline_id === pipelineId).map(({ data }) => data.slot_id)).size === 2);
+  await until(
+    'both slices are live',
+    () =>
+      new Set(platform.reports.filter(({ name, data }) => name === 'slot.live.v1' && data.pipeline_id === pipelineId).map(({ data }) => data.slot_id)).size ===
+      2,
+  );
   const rows = async () => Number((await sql.query<{ count: string }>('select count(*) from numbers')).rows[0]?.count);
   for (let batch = 0; batch < 10; batch += 1) await produce(from, batch * 1000, 1000);
   await until('rows flow', async () => (await rows()) > 1000);
   workers[0]?.signal('SIGKILL');
   for (let batch = 10; batch < 20; batch += 1) await produce(from, batch * 1000, 1000);
   const producer = await openProducer(platform.kafka, { idempotent: true });
-  await producer.send(from, [{ key: 'bad', value: '{"n": "seven"}' }, { key: 'bad', value: 'not JSON' }]);
+  await producer.send(from, [
+    { key: 'bad', value: '{"n": "seven"}' },
+    { key: 'bad', value: 'not JSON' },
+  ]);
   await producer.close();
   await until('20,000 rows are there', async () => (await rows()) === 20_000, 40_000);
   const rejected = await until('the bad rows are in the error table', async () => {
@@ -267,7 +318,8 @@ test('Kafka to PostgreSQL: a killed worker loses and doubles nothing, and bad ro
   expect(rejected.some(({ reason }) => reason.includes('seven'))).toBe(true);
   const totals = await until('the reported totals agree', () => {
     const latest = new Map<string, Record<string, number>>();
-    for (const { name, data } of platform.reports) if (name === 'slot.progress.v1' && data.pipeline_id === pipelineId) latest.set(data.slot_id, data['counts'] as Record<string, number>);
+    for (const { name, data } of platform.reports)
+      if (name === 'slot.progress.v1' && data.pipeline_id === pipelineId) latest.set(data.slot_id, data['counts'] as Record<string, number>);
     const sum = (field: string) => [...latest.values()].reduce((all, counts) => all + (counts[field] ?? 0), 0);
     return sum('read') === 20_002 ? { mapped: sum('mapped'), rejected: sum('rejected'), written: sum('written') } : null;
   });
@@ -288,7 +340,12 @@ test('another layout of slices takes over from the one before', async () => {
   await platform.start(pipelineId, { generation: 1, subscriptions: [{ subscription_id: subscriptionId, slices: 1 }] });
   await until('400 rows arrive', () => arrived.numbers.length === 400);
   await platform.start(pipelineId, { generation: 2, version: 2, subscriptions: [{ subscription_id: subscriptionId, slices: 4 }] });
-  const live = (slices: number, generation: number) => new Set(platform.reports.filter(({ name, data }) => name === 'slot.live.v1' && data.pipeline_id === pipelineId && data.generation === generation && data['slices'] === slices).map(({ data }) => data.slot_id)).size;
+  const live = (slices: number, generation: number) =>
+    new Set(
+      platform.reports
+        .filter(({ name, data }) => name === 'slot.live.v1' && data.pipeline_id === pipelineId && data.generation === generation && data['slices'] === slices)
+        .map(({ data }) => data.slot_id),
+    ).size;
   await until('four slices are live', () => live(4, 2) === 4);
   await produce(from, 400, 400);
   await until('800 rows arrive', () => arrived.numbers.length >= 800);

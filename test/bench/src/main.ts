@@ -9,7 +9,7 @@ import { messageOf } from '@tributary/errors/error';
 import { connectKafka, type KafkaClient } from '@tributary/kafka/connection';
 import { createTopicIfMissing } from '@tributary/kafka/topics';
 import { isComplete, partitions, readContent, writeSource, type Expected } from './check.ts';
-import { measureCopy } from './measure.ts';
+import { measureCopy, waitForQuiet } from './measure.ts';
 import { renderPage } from './page.ts';
 import { benthos } from './peers/benthos.ts';
 import { javaAtLeastOnce, javaExactlyOnce } from './peers/java.ts';
@@ -30,19 +30,21 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
 
-const usage = `npm run bench -- [--short] [--messages N] [--runs N] [--only ${tools.map(({ name }) => name).join(',')}] [--page]
-  --short  200,000 messages, once, without the tools that take long to build
-  --page   only writes docs/performance.md again from the last complete run`;
+const usage = `npm run bench -- [--short] [--messages N] [--runs N] [--patience SECONDS] [--only ${tools.map(({ name }) => name).join(',')}] [--page]
+  --short     200,000 messages, once, without the tools that take long to build
+  --patience  how long each copy waits for a quiet machine before it begins (20; with --short 0)
+  --page      only writes docs/performance.md again from the last complete run`;
 
-const positive = (text: string, flag: string): number => {
+const wholeNumber = (text: string, flag: string, least = 1): number => {
   const number = Number(text);
-  if (!Number.isInteger(number) || number < 1) throw new Error(`--${flag} takes a whole number above 0, not "${text}".\n${usage}`);
+  if (!Number.isInteger(number) || number < least) throw new Error(`--${flag} takes a whole number from ${least} on, not "${text}".\n${usage}`);
   return number;
 };
 
 interface Options {
   readonly messages: number;
   readonly rounds: number;
+  readonly patienceMs: number;
   readonly chosen: readonly Tool[];
   readonly complete: boolean;
   readonly pageOnly: boolean;
@@ -50,14 +52,15 @@ interface Options {
 
 const readOptions = (): Options => {
   const { values } = parseArgs({
-    options: { short: { type: 'boolean', default: false }, page: { type: 'boolean', default: false }, messages: { type: 'string' }, runs: { type: 'string' }, only: { type: 'string' } },
+    options: { short: { type: 'boolean', default: false }, page: { type: 'boolean', default: false }, messages: { type: 'string' }, runs: { type: 'string' }, patience: { type: 'string' }, only: { type: 'string' } },
   });
   const names = values.only?.split(',');
   const unknown = names?.find((name) => !tools.some((tool) => tool.name === name));
   if (unknown !== undefined) throw new Error(`There is no tool "${unknown}".\n${usage}`);
   return {
-    messages: positive(values.messages ?? (values.short ? '200000' : '1000000'), 'messages'),
-    rounds: positive(values.runs ?? (values.short ? '1' : '3'), 'runs'),
+    messages: wholeNumber(values.messages ?? (values.short ? '200000' : '1000000'), 'messages'),
+    rounds: wholeNumber(values.runs ?? (values.short ? '1' : '3'), 'runs'),
+    patienceMs: 1000 * wholeNumber(values.patience ?? (values.short ? '0' : '20'), 'patience', 0),
     chosen: names === undefined ? tools.filter((tool) => !values.short || tool.slowToBuild !== true) : tools.filter(({ name }) => names.includes(name)),
     complete: names === undefined && !values.short,
     pageOnly: values.page,
@@ -135,11 +138,12 @@ interface Place {
   readonly run: string;
   readonly round: number;
   readonly expected: Expected;
+  readonly patienceMs: number;
   readonly stopping: AbortSignal;
 }
 
 /** One copy, measured and checked. What it left in Kafka is deleted, its files are kept. */
-const copyOnce = async ({ brokers, brokerPid, run, round, expected, stopping }: Place, tool: Tool, launch: Launcher): Promise<CopyResult> => {
+const copyOnce = async ({ brokers, brokerPid, run, round, expected, patienceMs, stopping }: Place, tool: Tool, launch: Launcher): Promise<CopyResult> => {
   const own = join(folder, 'copies', `${tool.name}-${round}`);
   await rm(own, { recursive: true, force: true });
   await mkdir(own, { recursive: true });
@@ -149,6 +153,7 @@ const copyOnce = async ({ brokers, brokerPid, run, round, expected, stopping }: 
   return withClient(brokers, async (client) => {
     await createTopicIfMissing(client, { topic: target, partitions });
     try {
+      await waitForQuiet(patienceMs, stopping);
       const measured = await measureCopy(job, launched, { client, brokerPid, stopping });
       const content = await readContent(client, target, expected, tool.maps);
       return { kind: 'copy', run, tool: tool.name, round, measured, content };
@@ -207,7 +212,7 @@ const measureAll = async (options: Options, stopping: AbortSignal): Promise<bool
       const turn = (round - 1) % prepared.length;
       for (const one of [...prepared.slice(turn), ...prepared.slice(0, turn)]) {
         stopping.throwIfAborted();
-        if (one.failure === null) await copyAndRecord({ brokers, brokerPid: pid, run, round, expected, stopping }, one);
+        if (one.failure === null) await copyAndRecord({ brokers, brokerPid: pid, run, round, expected, patienceMs: options.patienceMs, stopping }, one);
       }
     }
     await appendResult(resultsFile, {

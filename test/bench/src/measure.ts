@@ -35,6 +35,20 @@ interface Sample {
   readonly stolen: number;
 }
 
+/** Of the machine. Above this, messages per second say more about the others than about the tool. */
+const quietLoad = 0.15;
+const quietSpanMs = 2_000;
+
+/** Waits until the machine has little else to do, but no longer than `patienceMs`. */
+export const waitForQuiet = async (patienceMs: number, stopping: AbortSignal): Promise<void> => {
+  const until = performance.now() + patienceMs;
+  while (performance.now() < until) {
+    const [before, since] = [machineCpu().busy, performance.now()];
+    await sleep(quietSpanMs, undefined, { signal: stopping });
+    if ((machineCpu().busy - before) / ((performance.now() - since) * 1000 * cpus().length) < quietLoad) return;
+  }
+};
+
 const limitMs = 300_000;
 const pollMs = 20;
 

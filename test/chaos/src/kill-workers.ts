@@ -94,7 +94,8 @@ const totals = async (tenant: Tenant, id: string): Promise<{ written: number; ba
   return { written: Number(fieldsOf(body['counts'])['written']), balanced: body['balanced'] === true };
 };
 
-const readIds = async (kafka: TestKafka, topic: string): Promise<number[]> => (await kafka.readAll(topic)).map(({ value }) => Number((JSON.parse(value) as Fields)['id']));
+const readIds = async (kafka: TestKafka, topic: string): Promise<number[]> =>
+  (await kafka.readAll(topic)).map(({ value }) => Number((JSON.parse(value) as Fields)['id']));
 
 const killRandomWorker = async (options: KillOptions, isZombie: boolean): Promise<void> => {
   const names = [...options.platform.services.keys()].filter((name) => name.startsWith('worker'));
@@ -124,7 +125,11 @@ export const killWorkers = async (options: KillOptions): Promise<KillReport> => 
   const [from, toTopic, toTable] = [uniqueName('chaos_in'), uniqueName('chaos_out'), uniqueName('chaos_rows')];
   await kafka.createTopic(from, 4);
 
-  const source = (name: string): Fields => ({ source_name: name, source_type: 'KAFKA_SOURCE', source_config: { topic: from, bootstrap_servers: brokers, security_protocol: 'PLAINTEXT' } });
+  const source = (name: string): Fields => ({
+    source_name: name,
+    source_type: 'KAFKA_SOURCE',
+    source_config: { topic: from, bootstrap_servers: brokers, security_protocol: 'PLAINTEXT' },
+  });
   const url = new URL(platform.stack.urls.postgres);
   const mapper = [
     { key: 'id', path: '$.id', cast: 'int' },
@@ -201,7 +206,12 @@ export const killWorkers = async (options: KillOptions): Promise<KillReport> => 
     recoveries: recoveries.toSorted((a, b) => a - b),
     comparisons: [
       compare('Kafka → Kafka', produced, await readIds(kafka, toTopic), done[0]?.balanced ?? false),
-      compare('Kafka → PostgreSQL', produced, rows.map((row) => Number(row.id)), done[1]?.balanced ?? false),
+      compare(
+        'Kafka → PostgreSQL',
+        produced,
+        rows.map((row) => Number(row.id)),
+        done[1]?.balanced ?? false,
+      ),
     ],
   };
 };

@@ -44,7 +44,9 @@ describe('connections', () => {
     });
     expect(made).toMatchObject({ type: 'POSTGRESQL_TARGET', config: { password: '<redacted>' } });
     const id = String(made['id']);
-    const changed = await tenant.api.expectStatus(200, 'PATCH', `/api/connectors/${id}`, { config: { ...postgresConfig(), password: '<redacted>', schema: 'other' } });
+    const changed = await tenant.api.expectStatus(200, 'PATCH', `/api/connectors/${id}`, {
+      config: { ...postgresConfig(), password: '<redacted>', schema: 'other' },
+    });
     expect(changed).toMatchObject({ config: { password: '<redacted>', schema: 'other' } });
     const listed = await tenant.api.expectStatus(200, 'GET', '/api/connectors/target-config?search=WARE');
     expect(listed).toMatchObject({ total: 1, items: [{ id }] });
@@ -61,7 +63,11 @@ describe('connections', () => {
     const unknown = await tenant.api.request('POST', '/api/connectors/', { name: 'x', type: 'NO_SUCH_SOURCE', config: {} });
     expect(unknown.status).toBe(400);
     expect(String(fieldsOf(unknown.body)['detail'])).toContain('NO_SUCH_SOURCE');
-    const wrong = await tenant.api.request('POST', '/api/connectors/', { name: 'x', type: 'POSTGRESQL_TARGET', config: { ...postgresConfig(), port: 'many', pasword: 'x' } });
+    const wrong = await tenant.api.request('POST', '/api/connectors/', {
+      name: 'x',
+      type: 'POSTGRESQL_TARGET',
+      config: { ...postgresConfig(), port: 'many', pasword: 'x' },
+    });
     expect(wrong.status).toBe(422);
     expect(JSON.stringify(fieldsOf(wrong.body)['detail'])).toMatch(/"config","port".*"config","pasword"|"config","pasword".*"config","port"/);
     expect(JSON.stringify(wrong.body)).not.toContain(String(postgresConfig()['password']));
@@ -82,7 +88,12 @@ describe('connections', () => {
   });
 
   test('cannot be deleted while a pipeline uses them', async () => {
-    const target = await tenant.api.expectStatus(201, 'POST', '/api/connectors/', { name: 'used', type: 'POSTGRESQL_TARGET', config: postgresConfig(), team_id: tenant.teamId });
+    const target = await tenant.api.expectStatus(201, 'POST', '/api/connectors/', {
+      name: 'used',
+      type: 'POSTGRESQL_TARGET',
+      config: postgresConfig(),
+      team_id: tenant.teamId,
+    });
     const pipeline = await tenant.api.expectStatus(201, 'POST', '/api/pipelines/', {
       name: 'user-of-it',
       team_id: tenant.teamId,
@@ -104,7 +115,10 @@ describe('trying a configuration', () => {
   test('tells success, and names the step that failed', async () => {
     const good = await tenant.api.expectStatus(200, 'POST', '/api/connector-types/postgresql-target/check-credentials', postgresConfig());
     expect(good).toMatchObject({ is_success: true, message: expect.any(String) as string });
-    const wrongPassword = await tenant.api.expectStatus(200, 'POST', '/api/connector-types/postgresql-target/check-credentials', { ...postgresConfig(), password: canary });
+    const wrongPassword = await tenant.api.expectStatus(200, 'POST', '/api/connector-types/postgresql-target/check-credentials', {
+      ...postgresConfig(),
+      password: canary,
+    });
     expect(wrongPassword).toMatchObject({ is_success: false });
     expect(JSON.stringify(wrongPassword)).not.toContain(canary);
     const closed = await tenant.api.expectStatus(200, 'POST', '/api/kafka-source/check-credentials', { topic: 't', bootstrap_servers: '127.0.0.1:1' });
@@ -115,17 +129,28 @@ describe('trying a configuration', () => {
     const topic = uniqueName('sampled');
     const kafka = testKafka(brokers);
     await kafka.createTopic(topic, 1);
-    await kafka.produce(topic, [1, 2, 3].map((n) => ({ key: null, value: JSON.stringify({ n }) })));
-    const topics = await tenant.api.expectStatus(200, 'POST', '/api/connector-types/kafka-source/list-topics', { bootstrap_servers: brokers, security_protocol: 'PLAINTEXT' });
+    await kafka.produce(
+      topic,
+      [1, 2, 3].map((n) => ({ key: null, value: JSON.stringify({ n }) })),
+    );
+    const topics = await tenant.api.expectStatus(200, 'POST', '/api/connector-types/kafka-source/list-topics', {
+      bootstrap_servers: brokers,
+      security_protocol: 'PLAINTEXT',
+    });
     expect(topics['topics']).toContain(topic);
-    const sample = await tenant.api.expectStatus(200, 'POST', '/api/connector-types/kafka-source/fetch-messages?limit=2', { topic, bootstrap_servers: brokers });
+    const sample = await tenant.api.expectStatus(200, 'POST', '/api/connector-types/kafka-source/fetch-messages?limit=2', {
+      topic,
+      bootstrap_servers: brokers,
+    });
     expect(sample['messages']).toEqual([{ n: 2 }, { n: 3 }]);
   });
 
   test('says which types there are, with their schema', async () => {
     const { body } = await tenant.api.request('GET', '/api/connector-types');
     const types = (body as Fields[]).map((type) => type['type']);
-    expect(types).toEqual(expect.arrayContaining(['DUCKDB_TARGET', 'FILE_SOURCE', 'FILE_TARGET', 'KAFKA_SOURCE', 'KAFKA_TARGET', 'POSTGRESQL_SOURCE', 'POSTGRESQL_TARGET']));
+    expect(types).toEqual(
+      expect.arrayContaining(['DUCKDB_TARGET', 'FILE_SOURCE', 'FILE_TARGET', 'KAFKA_SOURCE', 'KAFKA_TARGET', 'POSTGRESQL_SOURCE', 'POSTGRESQL_TARGET']),
+    );
     const unknown = await tenant.api.request('POST', '/api/connector-types/nothing-source/check-credentials', {});
     expect(unknown.status).toBe(404);
   });

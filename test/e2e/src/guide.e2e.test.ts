@@ -49,7 +49,13 @@ describe('the guide', () => {
     expect(tooEarly.status).toBe(400);
     expect(String(fieldsOf(tooEarly.body)['detail'])).toMatch(/environment/i);
     const env = await api.expectStatus(201, 'POST', '/api/envs/', { name, description: 'Production data processing environment', use_retention: true });
-    expect(env).toMatchObject({ id: expect.stringMatching(uuid), name, description: 'Production data processing environment', use_retention: true, retention_configuration: null });
+    expect(env).toMatchObject({
+      id: expect.stringMatching(uuid),
+      name,
+      description: 'Production data processing environment',
+      use_retention: true,
+      retention_configuration: null,
+    });
     expect(await api.expectStatus(200, 'GET', `/api/users/${userId}`)).toMatchObject({ active_env_id: env['id'] });
   });
 
@@ -60,7 +66,11 @@ describe('the guide', () => {
   });
 
   test('5: adds a member and lists the team', async () => {
-    const other = await createApi(platform.gateway).expectStatus(201, 'POST', '/api/auth/register', { email: `jane-${email}`, password: 'SecurePass456!', is_active: true });
+    const other = await createApi(platform.gateway).expectStatus(201, 'POST', '/api/auth/register', {
+      email: `jane-${email}`,
+      password: 'SecurePass456!',
+      is_active: true,
+    });
     await api.expectStatus(204, 'POST', `/api/teams/${teamId}/members/bulk`, { members: [other['id']] });
     const { body } = await api.request('GET', `/api/teams/${teamId}/members`);
     expect(body).toEqual([
@@ -121,9 +131,21 @@ describe('the guide', () => {
   });
 
   test('7: updates by the three patterns', async () => {
-    expect(await api.expectStatus(200, 'PATCH', `/api/pipelines/${pipelineId}`, { name: 'updated-pipeline-name' })).toMatchObject({ name: 'updated-pipeline-name' });
-    const source = await api.expectStatus(201, 'POST', '/api/connectors/', { name: 'shared-source', type: 'KAFKA_SOURCE', config: kafkaSource(), team_id: teamId });
-    const switched = await api.expectStatus(200, 'PATCH', `/api/pipelines/${pipelineId}`, { existing_source_id: source['id'], source_name: null, source_type: null, source_config: null });
+    expect(await api.expectStatus(200, 'PATCH', `/api/pipelines/${pipelineId}`, { name: 'updated-pipeline-name' })).toMatchObject({
+      name: 'updated-pipeline-name',
+    });
+    const source = await api.expectStatus(201, 'POST', '/api/connectors/', {
+      name: 'shared-source',
+      type: 'KAFKA_SOURCE',
+      config: kafkaSource(),
+      team_id: teamId,
+    });
+    const switched = await api.expectStatus(200, 'PATCH', `/api/pipelines/${pipelineId}`, {
+      existing_source_id: source['id'],
+      source_name: null,
+      source_type: null,
+      source_config: null,
+    });
     expect(switched).toMatchObject({ existing_source_id: source['id'] });
     const subscribed = await api.expectStatus(200, 'PATCH', `/api/pipelines/${pipelineId}`, {
       subscription_target_table_name: target,
@@ -162,7 +184,9 @@ describe('the guide', () => {
   test("refuses a log stream to a stranger and another tenant's token", async () => {
     const closedWith = (token: string): Promise<number> =>
       new Promise((resolve) => {
-        const socket = new WebSocket(`${platform.gateway.replace('http', 'ws')}/api/pipelines/${pipelineId}/logs`, { headers: { authorization: `Bearer ${token}` } });
+        const socket = new WebSocket(`${platform.gateway.replace('http', 'ws')}/api/pipelines/${pipelineId}/logs`, {
+          headers: { authorization: `Bearer ${token}` },
+        });
         socket.on('unexpected-response', (_request, response) => resolve(response.statusCode ?? 0));
         socket.on('open', () => resolve(101));
         socket.on('error', () => undefined);

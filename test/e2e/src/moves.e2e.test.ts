@@ -25,7 +25,8 @@ afterAll(async () => {
   await platform?.stop();
 });
 
-const numbered = (from: number, to: number): Message[] => Array.from({ length: to - from }, (_, i) => ({ key: `k${from + i}`, value: JSON.stringify({ id: from + i, name: `n${from + i}` }) }));
+const numbered = (from: number, to: number): Message[] =>
+  Array.from({ length: to - from }, (_, i) => ({ key: `k${from + i}`, value: JSON.stringify({ id: from + i, name: `n${from + i}` }) }));
 
 const kafkaSource = (topic: string): Fields => ({
   source_name: `${topic}-source`,
@@ -104,7 +105,13 @@ describe('Kafka to Kafka', () => {
 
   test('goes on by itself once a missing topic is there', async () => {
     const [from, to] = [uniqueName('late'), uniqueName('out')];
-    const pipeline = await tenant.api.expectStatus(201, 'POST', '/api/pipelines/', { name: uniqueName('late'), team_id: tenant.teamId, ...kafkaSource(from), ...kafkaTarget(to), subscription_backfill: true });
+    const pipeline = await tenant.api.expectStatus(201, 'POST', '/api/pipelines/', {
+      name: uniqueName('late'),
+      team_id: tenant.teamId,
+      ...kafkaSource(from),
+      ...kafkaTarget(to),
+      subscription_backfill: true,
+    });
     const id = String(pipeline['id']);
     await tenant.api.expectStatus(202, 'POST', `/api/pipelines/${id}/start`);
     const failed = await waitForState(tenant.api, id, 'error');
@@ -120,15 +127,25 @@ describe('Kafka to PostgreSQL', () => {
   test('goes on exactly where it stopped, and pauses within five seconds', async () => {
     const [from, table] = [uniqueName('in'), uniqueName('rows')];
     await kafka.createTopic(from, 2);
-    const id = await startPipeline(tenant, { name: uniqueName('pause'), ...kafkaSource(from), ...postgresTarget(table), subscription_backfill: true, subscription_mapper_config: mapper });
+    const id = await startPipeline(tenant, {
+      name: uniqueName('pause'),
+      ...kafkaSource(from),
+      ...postgresTarget(table),
+      subscription_backfill: true,
+      subscription_mapper_config: mapper,
+    });
     await kafka.produce(from, numbered(0, 1000));
     await written(id, 1000);
     await tenant.api.expectStatus(202, 'POST', `/api/pipelines/${id}/pause`);
     const asked = Date.now();
-    await eventually('all slots stopped', async () => {
-      const body = await tenant.api.expectStatus(200, 'GET', `/api/pipelines/${id}/counts`);
-      return (body['slots'] as Fields[]).every((slot) => slot['state'] === 'stopped') ? true : null;
-    }, 6000);
+    await eventually(
+      'all slots stopped',
+      async () => {
+        const body = await tenant.api.expectStatus(200, 'GET', `/api/pipelines/${id}/counts`);
+        return (body['slots'] as Fields[]).every((slot) => slot['state'] === 'stopped') ? true : null;
+      },
+      6000,
+    );
     expect(Date.now() - asked).toBeLessThan(5000);
     await kafka.produce(from, numbered(1000, 1500));
     const { rows: paused } = await postgres.query<{ n: string }>(`select count(*) n from ${table}`);
@@ -143,7 +160,14 @@ describe('Kafka to PostgreSQL', () => {
     const [from, table] = [uniqueName('in'), uniqueName('rows')];
     await kafka.createTopic(from, 4);
     await kafka.produce(from, numbered(0, 2000));
-    const id = await startPipeline(tenant, { name: uniqueName('sliced'), parallelism: 4, ...kafkaSource(from), ...postgresTarget(table), subscription_backfill: true, subscription_mapper_config: mapper });
+    const id = await startPipeline(tenant, {
+      name: uniqueName('sliced'),
+      parallelism: 4,
+      ...kafkaSource(from),
+      ...postgresTarget(table),
+      subscription_backfill: true,
+      subscription_mapper_config: mapper,
+    });
     await written(id, 2000);
     const body = await tenant.api.expectStatus(200, 'GET', `/api/pipelines/${id}/counts`);
     expect(body['balanced']).toBe(true);
@@ -157,7 +181,14 @@ describe('Kafka to PostgreSQL', () => {
     await kafka.createTopic(from, 4);
     // Without a key a doubled row would show as a second row.
     const append = mapper.map((column) => ({ ...column, primary_key: false }));
-    const id = await startPipeline(tenant, { name: uniqueName('resliced'), parallelism: 1, ...kafkaSource(from), ...postgresTarget(table), subscription_backfill: true, subscription_mapper_config: append });
+    const id = await startPipeline(tenant, {
+      name: uniqueName('resliced'),
+      parallelism: 1,
+      ...kafkaSource(from),
+      ...postgresTarget(table),
+      subscription_backfill: true,
+      subscription_mapper_config: append,
+    });
     await kafka.produce(from, numbered(0, 1000));
     await written(id, 1000);
     await tenant.api.expectStatus(200, 'PATCH', `/api/pipelines/${id}`, { parallelism: 3 });
@@ -175,12 +206,25 @@ describe('bad input', () => {
   test('bad rows land in the error table with the reason, the others arrive', async () => {
     const [from, table] = [uniqueName('in'), uniqueName('rows')];
     await kafka.createTopic(from, 1);
-    await kafka.produce(from, [...numbered(0, 10), { key: 'x', value: 'not json' }, { key: 'y', value: JSON.stringify({ id: 'eleven', name: 'y' }) }, { key: 'z', value: JSON.stringify({ name: 'no id' }) }]);
-    const id = await startPipeline(tenant, { name: uniqueName('rejects'), ...kafkaSource(from), ...postgresTarget(table), subscription_backfill: true, subscription_mapper_config: mapper });
+    await kafka.produce(from, [
+      ...numbered(0, 10),
+      { key: 'x', value: 'not json' },
+      { key: 'y', value: JSON.stringify({ id: 'eleven', name: 'y' }) },
+      { key: 'z', value: JSON.stringify({ name: 'no id' }) },
+    ]);
+    const id = await startPipeline(tenant, {
+      name: uniqueName('rejects'),
+      ...kafkaSource(from),
+      ...postgresTarget(table),
+      subscription_backfill: true,
+      subscription_mapper_config: mapper,
+    });
     const seen = await written(id, 10);
     await eventually('three are rejected', async () => (Number((await counts(id))['rejected']) === 3 ? true : null));
     expect(seen).toMatchObject({ written: 10 });
-    const { rows } = await postgres.query<{ code: string; reason: string; payload: string; origin: Fields }>(`select code, reason, payload, origin from ${table}_errors order by code, payload`);
+    const { rows } = await postgres.query<{ code: string; reason: string; payload: string; origin: Fields }>(
+      `select code, reason, payload, origin from ${table}_errors order by code, payload`,
+    );
     expect(rows.map((row) => row.code).toSorted()).toEqual(['CAST_FAILED', 'ROW_UNREADABLE', 'VALUE_MISSING']);
     expect(rows.find((row) => row.code === 'CAST_FAILED')?.reason).toMatch(/id.*eleven/);
     expect(rows.find((row) => row.code === 'ROW_UNREADABLE')?.payload).toContain('not json');
@@ -189,7 +233,10 @@ describe('bad input', () => {
 
   test('a wrong broker address names it, and other pipelines go on', async () => {
     const config = { name: uniqueName('nowhere'), team_id: tenant.teamId, ...kafkaSource('t'), ...kafkaTarget(uniqueName('out')), subscription_backfill: true };
-    const pipeline = await tenant.api.expectStatus(201, 'POST', '/api/pipelines/', { ...config, source_config: { topic: 't', bootstrap_servers: '127.0.0.1:1', security_protocol: 'PLAINTEXT' } });
+    const pipeline = await tenant.api.expectStatus(201, 'POST', '/api/pipelines/', {
+      ...config,
+      source_config: { topic: 't', bootstrap_servers: '127.0.0.1:1', security_protocol: 'PLAINTEXT' },
+    });
     await tenant.api.expectStatus(202, 'POST', `/api/pipelines/${String(pipeline['id'])}/start`);
     const failed = await waitForState(tenant.api, String(pipeline['id']), 'error', 60_000);
     expect(failed['error']).toMatchObject({ code: 'HOST_UNREACHABLE', message: expect.stringContaining('127.0.0.1:1') as string });
@@ -199,7 +246,14 @@ describe('bad input', () => {
     const [from, table] = [uniqueName('in'), uniqueName('rows')];
     await kafka.createTopic(from, 1);
     await postgres.query(`create table ${table} (id bigint primary key, name integer)`);
-    const pipeline = await tenant.api.expectStatus(201, 'POST', '/api/pipelines/', { name: uniqueName('conflict'), team_id: tenant.teamId, ...kafkaSource(from), ...postgresTarget(table), subscription_backfill: true, subscription_mapper_config: mapper });
+    const pipeline = await tenant.api.expectStatus(201, 'POST', '/api/pipelines/', {
+      name: uniqueName('conflict'),
+      team_id: tenant.teamId,
+      ...kafkaSource(from),
+      ...postgresTarget(table),
+      subscription_backfill: true,
+      subscription_mapper_config: mapper,
+    });
     await tenant.api.expectStatus(202, 'POST', `/api/pipelines/${String(pipeline['id'])}/start`);
     const failed = await waitForState(tenant.api, String(pipeline['id']), 'error');
     expect(failed['error']).toMatchObject({ code: 'SCHEMA_CONFLICT', message: expect.stringMatching(/name/) as string });

@@ -39,12 +39,18 @@ export const startApiServer = async (log: (line: string) => void): Promise<ApiSe
       label: 'etcd',
       command: etcdProgram,
       args: [
-        '--data-dir', join(folder, 'etcd'),
-        '--listen-client-urls', `http://127.0.0.1:${etcdPort}`,
-        '--advertise-client-urls', `http://127.0.0.1:${etcdPort}`,
-        '--listen-peer-urls', `http://127.0.0.1:${etcdPeerPort}`,
-        '--initial-advertise-peer-urls', `http://127.0.0.1:${etcdPeerPort}`,
-        '--initial-cluster', `default=http://127.0.0.1:${etcdPeerPort}`,
+        '--data-dir',
+        join(folder, 'etcd'),
+        '--listen-client-urls',
+        `http://127.0.0.1:${etcdPort}`,
+        '--advertise-client-urls',
+        `http://127.0.0.1:${etcdPort}`,
+        '--listen-peer-urls',
+        `http://127.0.0.1:${etcdPeerPort}`,
+        '--initial-advertise-peer-urls',
+        `http://127.0.0.1:${etcdPeerPort}`,
+        '--initial-cluster',
+        `default=http://127.0.0.1:${etcdPeerPort}`,
         // The data is thrown away at the end.
         '--unsafe-no-fsync',
       ],
@@ -58,23 +64,34 @@ export const startApiServer = async (log: (line: string) => void): Promise<ApiSe
 
   const certificates = join(folder, 'certificates');
   const token = randomBytes(24).toString('hex');
-  const call: ApiServer['call'] = async (method, path, body) => send({ method, port, path, token, ca: await readFile(join(certificates, 'apiserver.crt')), body });
+  const call: ApiServer['call'] = async (method, path, body) =>
+    send({ method, port, path, token, ca: await readFile(join(certificates, 'apiserver.crt')), body });
 
   const apiServer = serverProcess(
     {
       label: 'The Kubernetes API server',
       command: apiProgram,
       args: [
-        '--etcd-servers', `http://127.0.0.1:${etcdPort}`,
-        '--bind-address', '127.0.0.1',
-        '--secure-port', String(port),
-        '--cert-dir', certificates,
-        '--token-auth-file', join(folder, 'tokens.csv'),
-        '--authorization-mode', 'RBAC',
-        '--service-cluster-ip-range', '10.96.0.0/16',
-        '--service-account-issuer', 'https://kubernetes.default.svc',
-        '--service-account-key-file', join(folder, 'accounts.pub'),
-        '--service-account-signing-key-file', join(folder, 'accounts.key'),
+        '--etcd-servers',
+        `http://127.0.0.1:${etcdPort}`,
+        '--bind-address',
+        '127.0.0.1',
+        '--secure-port',
+        String(port),
+        '--cert-dir',
+        certificates,
+        '--token-auth-file',
+        join(folder, 'tokens.csv'),
+        '--authorization-mode',
+        'RBAC',
+        '--service-cluster-ip-range',
+        '10.96.0.0/16',
+        '--service-account-issuer',
+        'https://kubernetes.default.svc',
+        '--service-account-key-file',
+        join(folder, 'accounts.pub'),
+        '--service-account-signing-key-file',
+        join(folder, 'accounts.key'),
       ],
       logFile: join(folder, 'kube-apiserver.log'),
       pidFile: join(folder, 'kube-apiserver.pid'),
@@ -140,7 +157,11 @@ const send = ({ method, port, path, token, ca, body }: Call): Promise<Answer> =>
       answer.on('error', reject);
       answer.on('end', () => {
         const warning = answer.headers['warning'] ?? '';
-        resolve({ status: answer.statusCode ?? 0, body: answer.headers['content-type']?.startsWith('application/json') ? JSON.parse(text) : text, warnings: warning === '' ? [] : [warning] });
+        resolve({
+          status: answer.statusCode ?? 0,
+          body: answer.headers['content-type']?.startsWith('application/json') ? JSON.parse(text) : text,
+          warnings: warning === '' ? [] : [warning],
+        });
       });
     });
     sent.on('error', reject);

@@ -19,7 +19,9 @@ try {
       const app = join(context, 'apps', target.service);
       await assemble(await prune(context, target), app);
       const names = await missingSettings(join(app, target.main));
-      log(`${target.service}: installed in ${((Date.now() - started) / 1000).toFixed(1)} s, ${await sizeOf(app)}; started as far as asking for ${names.join(', ')}`);
+      log(
+        `${target.service}: installed in ${((Date.now() - started) / 1000).toFixed(1)} s, ${await sizeOf(app)}; started as far as asking for ${names.join(', ')}`,
+      );
     } catch (error) {
       log(`${target.service}: ${messageOf(error)}`);
       process.exitCode = 1;

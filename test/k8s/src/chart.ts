@@ -49,7 +49,11 @@ export const allValues: Values = {
     podLabels: { 'example.com/c': 'd' },
     nodeSelector: { 'kubernetes.io/os': 'linux' },
     tolerations: [{ key: 'dedicated', operator: 'Exists', effect: 'NoSchedule' }],
-    affinity: { nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 1, preference: { matchExpressions: [{ key: 'disk', operator: 'In', values: ['ssd'] }] } }] } },
+    affinity: {
+      nodeAffinity: {
+        preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 1, preference: { matchExpressions: [{ key: 'disk', operator: 'In', values: ['ssd'] }] } }],
+      },
+    },
   },
   pipelines: { superuser: { email: 'admin@example.com' }, podDisruptionBudget: { maxUnavailable: '50%' } },
   worker: {
@@ -111,7 +115,8 @@ export const render = async (values: Values): Promise<Manifest[]> => {
   const text = await helm(['template', 'demo', chartFolder, '--namespace', 'data', ...kubeVersion], { values });
   return parseAllDocuments(text).flatMap((document) => {
     const object: unknown = document.toJS();
-    if (document.errors.length > 0 || (object !== null && !isManifest(object))) throw new Error(`helm template wrote a document that is no Kubernetes object: ${String(document)}`);
+    if (document.errors.length > 0 || (object !== null && !isManifest(object)))
+      throw new Error(`helm template wrote a document that is no Kubernetes object: ${String(document)}`);
     return object === null ? [] : [object];
   });
 };

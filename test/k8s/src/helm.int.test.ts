@@ -36,7 +36,10 @@ describe.skipIf(!canRun)('the Helm chart', () => {
     [least, all] = await Promise.all([render(leastValues), render(allValues)]);
   }, buildWithinMs);
 
-  test.each([['the least values', leastValues], ['all options on', allValues]])('passes lint with %s', async (_name, values) => {
+  test.each([
+    ['the least values', leastValues],
+    ['all options on', allValues],
+  ])('passes lint with %s', async (_name, values) => {
     expect(await helm(['lint', chartFolder, '--strict', ...kubeVersion], { values })).toContain('0 chart(s) failed');
   });
 
@@ -77,7 +80,10 @@ describe.skipIf(!canRun)('the Helm chart', () => {
       expect(Object.keys(plainOf(all, service)).toSorted()).toEqual([...common, ...plain, ...plainOfAll].toSorted());
     }
     expect(plainOf(all, 'worker')).toMatchObject({ KAFKA_BROKERS: 'kafka-0:9093,kafka-1:9093', WORKER_SLOTS: '16', CONNECTOR_FILE_ROOT: '/data' });
-    expect(plainOf(least, 'worker')).toMatchObject({ PIPELINES_URL: 'http://demo-tributary-pipelines:8010', CONNECTORS_URL: 'http://demo-tributary-connectors:8009' });
+    expect(plainOf(least, 'worker')).toMatchObject({
+      PIPELINES_URL: 'http://demo-tributary-pipelines:8010',
+      CONNECTORS_URL: 'http://demo-tributary-connectors:8009',
+    });
   });
 
   test('gives each service the secrets it needs and no other', () => {
@@ -126,8 +132,16 @@ describe.skipIf(!canRun)('the Helm chart', () => {
   test('runs every service without rights, on a read-only filesystem', () => {
     for (const service of services) {
       const deployment = only(least, 'Deployment', service);
-      expect(pick(deployment, 'spec.template.spec.securityContext')).toMatchObject({ runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: 'RuntimeDefault' } });
-      expect(pick(containerOf(deployment), 'securityContext')).toEqual({ allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } });
+      expect(pick(deployment, 'spec.template.spec.securityContext')).toMatchObject({
+        runAsNonRoot: true,
+        runAsUser: 1000,
+        seccompProfile: { type: 'RuntimeDefault' },
+      });
+      expect(pick(containerOf(deployment), 'securityContext')).toEqual({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      });
       expect(pick(deployment, 'spec.template.spec.automountServiceAccountToken')).toBe(false);
       expect(pick(containerOf(deployment), 'resources.requests.memory')).toBeDefined();
       expect(pick(containerOf(deployment), 'resources.limits.memory')).toBeDefined();
@@ -149,7 +163,9 @@ describe.skipIf(!canRun)('the Helm chart', () => {
   test('scales the worker alone', () => {
     for (const objects of [least, all]) {
       const autoscalers = objects.filter((object) => object.kind === 'HorizontalPodAutoscaler');
-      expect(autoscalers.map((object) => pick(object, 'spec.scaleTargetRef'))).toEqual([{ apiVersion: 'apps/v1', kind: 'Deployment', name: 'demo-tributary-worker' }]);
+      expect(autoscalers.map((object) => pick(object, 'spec.scaleTargetRef'))).toEqual([
+        { apiVersion: 'apps/v1', kind: 'Deployment', name: 'demo-tributary-worker' },
+      ]);
       // A number of its own in the deployment would undo the autoscaler's at every upgrade.
       expect(pick(only(objects, 'Deployment', 'worker'), 'spec.replicas')).toBeUndefined();
     }
@@ -158,7 +174,9 @@ describe.skipIf(!canRun)('the Helm chart', () => {
 
   test('follows CPU unless told otherwise, and scales down slowly', () => {
     const autoscaler = only(least, 'HorizontalPodAutoscaler', 'worker');
-    expect(pick(autoscaler, 'spec.metrics')).toEqual([{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 70 } } }]);
+    expect(pick(autoscaler, 'spec.metrics')).toEqual([
+      { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 70 } } },
+    ]);
     expect(pick(autoscaler, 'spec.behavior.scaleDown.stabilizationWindowSeconds')).toBe(300);
   });
 
@@ -195,7 +213,9 @@ describe.skipIf(!canRun)('the Helm chart', () => {
 
   test('lets the gateway alone be reached from outside', () => {
     const ingress = all.filter((object) => object.kind === 'Ingress');
-    expect(ingress.map((object) => pick(object, 'spec.rules.0.http.paths.0.backend.service'))).toEqual([{ name: 'demo-tributary-gateway', port: { name: 'http' } }]);
+    expect(ingress.map((object) => pick(object, 'spec.rules.0.http.paths.0.backend.service'))).toEqual([
+      { name: 'demo-tributary-gateway', port: { name: 'http' } },
+    ]);
     expect(least.some((object) => object.kind === 'Ingress')).toBe(false);
     const callers = (service: ServiceName): unknown[] =>
       pickList(only(all, 'NetworkPolicy', service), 'spec.ingress').flatMap((rule) =>
@@ -226,7 +246,9 @@ describe.skipIf(!canRun)('the Helm chart', () => {
   });
 
   test('names its images by service', () => {
-    expect(services.map((service) => pick(containerOf(only(all, 'Deployment', service)), 'image'))).toEqual(services.map((service) => `registry.example.com/data/tributary-${service}:1.2.3`));
+    expect(services.map((service) => pick(containerOf(only(all, 'Deployment', service)), 'image'))).toEqual(
+      services.map((service) => `registry.example.com/data/tributary-${service}:1.2.3`),
+    );
     expect(pick(containerOf(only(least, 'Deployment', 'worker')), 'image')).toBe('tributary-worker:0.1.0');
   });
 
@@ -241,14 +263,22 @@ describe.skipIf(!canRun)('the Helm chart', () => {
     ['an encryption key of another kind', withValue(leastValues, 'secrets.connectorEncryptionKey', 'marmalade'), 'is not a Fernet key'],
     ['SASL without a user', withValue(leastValues, 'kafka.securityProtocol', 'SASL_SSL'), 'kafka.sasl.mechanism is needed'],
     ['a superuser without a password', withValue(leastValues, 'pipelines.superuser.email', 'a@example.com'), 'secrets.superuserPassword is needed'],
-    ['a Secret and its values', withValue(leastValues, 'secrets.existingSecret', 'mine'), 'secrets.existingSecret and secrets.connectorEncryptionKey are both set'],
+    [
+      'a Secret and its values',
+      withValue(leastValues, 'secrets.existingSecret', 'mine'),
+      'secrets.existingSecret and secrets.connectorEncryptionKey are both set',
+    ],
     ['an ingress without a host', withValue(leastValues, 'ingress.enabled', true), 'ingress.hosts is needed'],
     ['an autoscaler that follows nothing', withValue(leastValues, 'worker.autoscaling.cpu.enabled', false), 'has nothing to follow'],
     ['fewer workers at most than at least', withValue(leastValues, 'worker.autoscaling.maxReplicas', 1), 'is less than worker.autoscaling.minReplicas'],
     ['a value that does not exist', withValue(leastValues, 'worker.replica', 3), "additional properties 'replica' not allowed"],
     ['a value of the wrong type', withValue(leastValues, 'worker.replicas', 'many'), "at '/worker/replicas': got string, want integer"],
     ['a broker without a port', withValue(leastValues, 'kafka.brokers', ['kafka']), "at '/kafka/brokers/0'"],
-    ['a protocol that does not exist', withValue(leastValues, 'kafka.securityProtocol', 'TLS'), "value must be one of 'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL'"],
+    [
+      'a protocol that does not exist',
+      withValue(leastValues, 'kafka.securityProtocol', 'TLS'),
+      "value must be one of 'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL'",
+    ],
   ])('refuses %s, and says so', async (_name, values, message) => {
     const said = await refusal(values);
     expect(said).toContain(message);

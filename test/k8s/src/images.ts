@@ -22,7 +22,12 @@ const dockerFolder = join(rootFolder, 'deploy/docker');
 /** The targets of the Dockerfile, one a service. Throws when a service has none or its target lacks a part. */
 export const readTargets = (): Target[] => {
   const text = readFileSync(join(dockerFolder, 'Dockerfile'), 'utf8');
-  const stages = new Map(text.split(/^FROM /m).slice(1).map((stage) => [/^\S+ AS (\S+)/.exec(stage)?.[1] ?? '', stage]));
+  const stages = new Map(
+    text
+      .split(/^FROM /m)
+      .slice(1)
+      .map((stage) => [/^\S+ AS (\S+)/.exec(stage)?.[1] ?? '', stage]),
+  );
   const find = (stage: string, pattern: RegExp): string => {
     const found = pattern.exec(stages.get(stage) ?? '')?.[1];
     if (found === undefined) throw new Error(`the Dockerfile's stage ${stage} has nothing like ${pattern}`);
@@ -93,5 +98,14 @@ const sourcesOf = async (folder: string): Promise<string[]> =>
 const importedPackages = (source: string): Set<string> => {
   const pattern = /(?:^|\n)\s*(?:import|export)\s+(?!type\b)(?:[^'";]*?\sfrom\s+)?'([^']+)'|\bimport\(\s*'([^']+)'\s*\)/g;
   const names = [...source.matchAll(pattern)].map((match) => match[1] ?? match[2] ?? '');
-  return new Set(names.filter((name) => !name.startsWith('.') && !isBuiltin(name)).map((name) => name.split('/').slice(0, name.startsWith('@') ? 2 : 1).join('/')));
+  return new Set(
+    names
+      .filter((name) => !name.startsWith('.') && !isBuiltin(name))
+      .map((name) =>
+        name
+          .split('/')
+          .slice(0, name.startsWith('@') ? 2 : 1)
+          .join('/'),
+      ),
+  );
 };

@@ -39,7 +39,10 @@ export const checkInstallation = async (log: (line: string) => void): Promise<vo
     const version = pick((await server.call('GET', '/version')).body, 'gitVersion');
     log(`Kubernetes API server ${String(version)} ready in ${((Date.now() - started) / 1000).toFixed(1)} s`);
     await createNamespace(server);
-    for (const [name, values] of [['the least values', leastValues], ['all options on', allValuesHere]] as const) {
+    for (const [name, values] of [
+      ['the least values', leastValues],
+      ['all options on', allValuesHere],
+    ] as const) {
       const objects = await render(values);
       await acceptStrictly(server, objects);
       log(`${name}: ${objects.length} objects accepted under strict validation`);
@@ -93,10 +96,16 @@ const installUpgradeUninstall = async (server: ApiServer, log: (line: string) =>
   await helm(['upgrade', ...release], { values: allValuesHere, env });
   await assertStored(all, true);
   const autoscaler = await stored(only(all, 'HorizontalPodAutoscaler', 'worker'));
-  assert.deepEqual(pickList(autoscaler, 'spec.metrics').map((metric) => pick(metric, 'type')), ['External', 'Resource', 'External']);
+  assert.deepEqual(
+    pickList(autoscaler, 'spec.metrics').map((metric) => pick(metric, 'type')),
+    ['External', 'Resource', 'External'],
+  );
   assert.equal(pick(autoscaler, 'spec.maxReplicas'), 30);
   const after = await revisions(least, stored);
-  assert(services.every((service) => after[service] !== before[service]), 'a deployment did not take the upgrade');
+  assert(
+    services.every((service) => after[service] !== before[service]),
+    'a deployment did not take the upgrade',
+  );
   log(`upgraded with all options on: ${all.length} objects stored`);
 
   const fixed = withValue(allValuesHere, 'worker.autoscaling.enabled', false);
@@ -104,7 +113,11 @@ const installUpgradeUninstall = async (server: ApiServer, log: (line: string) =>
   assert.equal(await stored(only(all, 'HorizontalPodAutoscaler', 'worker')), undefined, 'the autoscaler is still there');
   assert.equal(pick(await stored(only(all, 'Deployment', 'worker')), 'spec.replicas'), 2);
   const unchanged = await revisions(least, stored);
-  assert.deepEqual(services.filter((service) => unchanged[service] !== after[service]), ['worker'], 'an upgrade of the worker touched other deployments');
+  assert.deepEqual(
+    services.filter((service) => unchanged[service] !== after[service]),
+    ['worker'],
+    'an upgrade of the worker touched other deployments',
+  );
   log('upgraded without the autoscaler: it is gone, the worker alone changed');
 
   await helm(['rollback', 'demo', '1', '--namespace', namespace], { env });
@@ -119,7 +132,9 @@ const installUpgradeUninstall = async (server: ApiServer, log: (line: string) =>
 
 /** The generation of each deployment: the API server counts it up when the wanted state changes. */
 const revisions = async (objects: readonly Manifest[], stored: (object: Manifest) => Promise<unknown>): Promise<Record<string, unknown>> =>
-  Object.fromEntries(await Promise.all(services.map(async (service) => [service, pick(await stored(only(objects, 'Deployment', service)), 'metadata.generation')] as const)));
+  Object.fromEntries(
+    await Promise.all(services.map(async (service) => [service, pick(await stored(only(objects, 'Deployment', service)), 'metadata.generation')] as const)),
+  );
 
 /** No controller runs here that would make pods of a deployment, so one of each is sent as a dry run: a deployment's template is not checked as a pod is. */
 const podsAreAccepted = async (server: ApiServer, objects: readonly Manifest[]): Promise<void> => {

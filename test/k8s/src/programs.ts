@@ -16,7 +16,11 @@ const helmVersion = 'v3.22.0';
 /** The version that go.mod beside the program's main.go requires of `module`. */
 const requiredVersion = (folder: string, module: string): string => {
   const text = readFileSync(join(packageFolder, folder, 'go.mod'), 'utf8');
-  const version = text.split('\n').map((line) => line.trim().split(/\s+/)).find((words) => words.includes(module))?.at(-1);
+  const version = text
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .find((words) => words.includes(module))
+    ?.at(-1);
   if (version === undefined) throw new TributaryError('INTERNAL', `test/k8s/${folder}/go.mod does not require ${module}`);
   return version;
 };
@@ -37,8 +41,7 @@ const cacheNameOf = (name: ProgramName): string => `k8s/${name}-${versionOf(name
 const go = (): string | undefined => findProgram(['go'], ['/usr/local/go/bin']);
 
 /** The program's path when no build is needed for it: linked from this clone, or in the user's cache. */
-const findBuilt = (name: ProgramName): string | undefined =>
-  [linkOf(name), join(cacheFolder(), cacheNameOf(name), name)].find((path) => existsSync(path));
+const findBuilt = (name: ProgramName): string | undefined => [linkOf(name), join(cacheFolder(), cacheNameOf(name), name)].find((path) => existsSync(path));
 
 /** Is this program here already? A build takes between half a minute (etcd) and four (the API server). */
 export const isBuilt = (name: ProgramName): boolean => findBuilt(name) !== undefined;
@@ -84,5 +87,7 @@ const versionStamp = (name: ProgramName): string => {
   const version = versionOf(name);
   const [major = '', minor = ''] = version.slice(1).split('.');
   const variables = { gitVersion: version, gitMajor: major, gitMinor: minor };
-  return Object.entries(variables).map(([variable, value]) => `-X k8s.io/component-base/version.${variable}=${value}`).join(' ');
+  return Object.entries(variables)
+    .map(([variable, value]) => `-X k8s.io/component-base/version.${variable}=${value}`)
+    .join(' ');
 };

@@ -6,7 +6,9 @@ import { execFile } from 'node:child_process';
  */
 export const missingSettings = async (main: string): Promise<string[]> => {
   const output = await new Promise<string>((resolve) => {
-    execFile(process.execPath, ['--disable-warning=ExperimentalWarning', main], { env: {}, timeout: 30_000 }, (_error, stdout, stderr) => resolve(`${stdout}${stderr}`));
+    execFile(process.execPath, ['--disable-warning=ExperimentalWarning', main], { env: {}, timeout: 30_000 }, (_error, stdout, stderr) =>
+      resolve(`${stdout}${stderr}`),
+    );
   });
   const message = /Settings are wrong or missing: ([^"\n]*)/.exec(output)?.[1];
   if (message === undefined) throw new Error(`${main} does not ask for settings but says\n${output.trim().split('\n').slice(-12).join('\n')}`);

@@ -8,7 +8,9 @@ import { chartFolder } from './paths.ts';
 const isObject = (value: unknown): value is Record<string, unknown> => value !== null && typeof value === 'object' && !Array.isArray(value);
 
 const leavesOf = (value: unknown, path = ''): string[] =>
-  isObject(value) && Object.keys(value).length > 0 ? Object.entries(value).flatMap(([key, below]) => leavesOf(below, path === '' ? key : `${path}.${key}`)) : [path];
+  isObject(value) && Object.keys(value).length > 0
+    ? Object.entries(value).flatMap(([key, below]) => leavesOf(below, path === '' ? key : `${path}.${key}`))
+    : [path];
 
 /** The path itself and all paths above it. */
 const ancestry = (path: string): string[] => path.split('.').map((_key, index, keys) => keys.slice(0, index + 1).join('.'));

@@ -199,7 +199,13 @@ const takeRecords = (taking: Taking): FileRecords => {
           payload: payloadOf(head, visit.layout.encoding),
           origin: originAt(base, records - 1),
         });
-        return { rows: [], originOf: () => originAt(base, records - 1), unreadable, bytes: head.length, progress: await progressAt({ offset, records, ended }) };
+        return {
+          rows: [],
+          originOf: () => originAt(base, records - 1),
+          unreadable,
+          bytes: head.length,
+          progress: await progressAt({ offset, records, ended }),
+        };
       }
       const whole = piece;
       const from = at + Math.min(Math.max(skip - records, 0), whole.ends.length - at);

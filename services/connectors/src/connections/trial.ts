@@ -2,6 +2,7 @@
 import { TributaryError } from '@tributary/errors/error';
 import type { CallContext } from '@tributary/connector-sdk/source';
 import type { Logger } from '@tributary/runtime/logger';
+import { z } from 'zod';
 import { connectorType, splitConfig, type ConnectorType } from './config.ts';
 
 const limitMs = 15_000;
@@ -18,7 +19,8 @@ export const trialConfig = async (
   const type = await connectorType(pathType.replaceAll('-', '_')).catch(() => {
     throw new TributaryError('NOT_FOUND', `There is no connector type ${pathType}.`);
   });
-  const schema = completeness === 'whole' ? type.schema : type.schema.partial();
+  // Rules over several fields are for whole configurations.
+  const schema = completeness === 'whole' ? type.schema : z.object(type.schema.shape).partial();
   splitConfig(schema, given, 'config');
   return { ...type, config: schema.parse(given) };
 };

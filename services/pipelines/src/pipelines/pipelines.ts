@@ -237,7 +237,10 @@ export const createPipelines = ({ stores, teams, connectors, claims, finder, nud
           if (doc.state === 'live' || doc.state === 'building') return null;
           const generation = doc.generation + 1;
           const state = nextPipelineState(doc.state, 'start') ?? doc.state;
-          return { set: { state, generation, subscriptions: begun(doc.subscriptions), error: null, updated_at: new Date() }, events: [startEvent(doc, { ...doc, generation })] };
+          return {
+            set: { state, generation, subscriptions: begun(doc.subscriptions), error: null, updated_at: new Date() },
+            events: [startEvent(doc, { ...doc, generation })],
+          };
         },
       );
       nudge();
