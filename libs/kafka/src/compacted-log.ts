@@ -71,7 +71,7 @@ export const readLatestValues = async (client: KafkaClient, options: CompactedLo
       const from = offset;
       const answer = await retrying(
         async () => {
-          const [leader] = await leadersOf(cluster, topic, [partition]);
+          const [leader] = await leadersOf(cluster, cluster.findTopicPartitionMetadata(topic), [partition]);
           if (leader === undefined) throw createErrorFromCode(5);
           const { partitions } = await fetchRecords(leader[0], {
             topic,

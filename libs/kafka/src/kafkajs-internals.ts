@@ -66,7 +66,7 @@ export interface Connection {
   rejectRequests(error: Error): void;
 }
 
-interface PartitionMetadata {
+export interface PartitionMetadata {
   readonly partitionErrorCode: number;
   readonly partitionId: number;
   readonly leader: number;

@@ -108,7 +108,7 @@ export const openReader = async (client: KafkaClient, options: ReaderOptions): P
       await cluster.refreshMetadata();
       const found = await leadersOf(
         cluster,
-        topic,
+        cluster.findTopicPartitionMetadata(topic),
         states.map((one) => one.partition),
       );
       const previous = leaders;

@@ -6,7 +6,7 @@ import type { IsolationLevel, KafkaClient } from './connection.ts';
 import { protocolCodeOf, protocolErrors, toTributaryError, type FailedAction } from './errors.ts';
 import { isolationLevels } from './kafkajs-internals.ts';
 import { backoffMs, retrying } from './retry.ts';
-import { fetchMetadata, leadersOf, partitionIds } from './topic-metadata.ts';
+import { fetchMetadata, leadersOf, partitionIds, partitionsOf } from './topic-metadata.ts';
 
 export interface TopicInfo {
   readonly name: string;
@@ -136,9 +136,10 @@ const listOffsets = (
   isolation: IsolationLevel,
 ): Promise<Map<number, bigint>> =>
   asking(client, { action: `ask for the offsets of topic "${topic}"`, topic }, async () => {
-    await client.shared.addMultipleTargetTopics([topic]);
+    // Not through the cluster's own list of topics: one that was deleted since would fail the look-up of all others.
+    const metadata = await partitionsOf(client.shared, topic);
     const found = new Map<number, bigint>();
-    for (const [broker, led] of await leadersOf(client.shared, topic, partitions)) {
+    for (const [broker, led] of await leadersOf(client.shared, metadata, partitions)) {
       const { responses } = await broker.listOffsets({
         isolationLevel: isolationLevels[isolation],
         topics: [{ topic, partitions: led.map((partition) => ({ partition, timestamp })) }],
