@@ -1,9 +1,10 @@
 /**
  * The golden op streams of `libs/conformance/streams`. A file is JSON lines: first the head `{about, columns, primaryKey, needs}`, then
  * `{"upsert": row}`, `{"delete": row}`, `{"commit": true}` (end of a delivery) and `{"expect": row}` for each row that must be there at the end.
- * Integers beyond 2^53 are read as bigint; `{"$base64": "…"}` is bytes.
+ * Numbers that no double holds are read as contracts/types.ts says; `{"$base64": "…"}` is bytes.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import { parseExact } from '@tributary/connector-sdk/exact-json';
 import type { OpKind } from '@tributary/contracts/ops';
 import type { Column, Row, Value } from '@tributary/contracts/types';
 import type { TargetNeed } from './under-test.ts';
@@ -34,15 +35,14 @@ interface Line {
 
 const folder = new URL('../streams/', import.meta.url);
 
-/** ECMAScript's `JSON.parse` hands a reviver the source text of each primitive, so that no integer passes through a double. */
-const revive = (_key: string, value: unknown, context: { source?: string }): unknown => {
-  if (typeof value === 'number' && context.source !== undefined && /^-?\d+$/.test(context.source) && !Number.isSafeInteger(value))
-    return BigInt(context.source);
-  if (typeof value === 'object' && value !== null && '$base64' in value) return new Uint8Array(Buffer.from(String(value.$base64), 'base64'));
-  return value;
+const withBytes = (value: Value): Value => {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array || JSON.isRawJSON(value)) return value;
+  if (Array.isArray(value)) return value.map(withBytes);
+  if (typeof value['$base64'] === 'string') return new Uint8Array(Buffer.from(value['$base64'], 'base64'));
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, withBytes(part)]));
 };
 
-export const parseLossless = (text: string): Value => JSON.parse(text, revive as (key: string, value: unknown) => unknown) as Value;
+export const parseLossless = (text: string): Value => withBytes(parseExact(text));
 
 export const goldenStreams = (): GoldenStream[] =>
   readdirSync(folder)

@@ -1,17 +1,33 @@
-/** JSON that keeps the digits of numbers a double cannot hold, read and written. */
+/**
+ * JSON that keeps the digits of numbers a double cannot hold, read and written (https://tc39.es/proposal-json-parse-with-source/).
+ * How such numbers are held is in the table of contracts/types.ts.
+ */
+import type { Value } from '@tributary/contracts/types';
 
 declare global {
   // ECMAScript 2026, in Node since 21; TypeScript's library has no entry yet.
   interface JSON {
-    /** Text that JSON.stringify puts in as it is. */
-    rawJSON(text: string): unknown;
+    /** A frozen object that JSON.stringify writes as the text that is in it. */
+    rawJSON(text: string): { readonly rawJSON: string };
+    isRawJSON(value: unknown): value is { readonly rawJSON: string };
   }
 }
 
-const hugeExponent = /\d[eE][+-]?\d{3}/;
+/** A number begins the text or follows one of these; digits behind anything else are in a string, such as an id. */
+const hugeExponent = /(?:^|[:,[\s])-?\d[\d.]*[eE][+-]?\d{3}/;
+const beforeNumber = /[:,[\s]/;
 const longRun = 16;
 
 const isDigitOrPoint = (code: number): boolean => (code >= 48 && code <= 57) || code === 46;
+
+/** May a number begin at `start`? Its sign is before it. */
+const beginsNumber = (text: string, start: number): boolean => {
+  const before = text[start - 1] === '-' ? text[start - 2] : text[start - 1];
+  return before === undefined || beforeNumber.test(before);
+};
+
+/** Is this run a decimal as JSON.stringify writes a double, such as a coordinate of 17 digits? Then nothing is lost in reading it as one. */
+const isDouble = (run: string, next: string | undefined): boolean => run.includes('.') && next !== 'e' && next !== 'E' && String(Number(run)) === run;
 
 /**
  * Only a text with a run of 16 digits and points, or an exponent of three digits, can hold a number that a double changes;
@@ -24,7 +40,9 @@ const isSuspicious = (text: string): boolean => {
     let end = at + 1;
     while (start > 0 && isDigitOrPoint(text.charCodeAt(start - 1))) start -= 1;
     while (end < text.length && isDigitOrPoint(text.charCodeAt(end))) end += 1;
-    if (end - start >= longRun) return true;
+    if (end - start < longRun) continue;
+    if (beginsNumber(text, start) && !isDouble(text.slice(start, end), text[end])) return true;
+    while (at + longRun < end) at += longRun;
   }
   return hugeExponent.test(text);
 };
@@ -46,14 +64,11 @@ export const plainNotation = (literal: string): string => {
 
 const withoutTrailingZeros = (plain: string): string => (plain.includes('.') ? plain.replace(/\.?0+$/, '') : plain);
 
-/** The number a literal stands for: as a double where that is exact, else a bigint (integers) or the decimal's text. */
-export const exactNumber = (literal: string, double: number): number | bigint | string => {
-  if (Number.isSafeInteger(double)) {
-    if (/^-?\d+$/.test(literal)) return double;
-  } else if (/^-?\d+$/.test(literal)) return BigInt(literal);
-  const plain = plainNotation(literal);
-  if (!Number.isFinite(double)) return plain;
-  return withoutTrailingZeros(plain) === withoutTrailingZeros(plainNotation(String(double))) ? double : plain;
+/** The number a literal stands for: a double where that is exact, else a bigint (integers) or the literal as raw JSON. */
+const exactNumber = (literal: string, double: number): unknown => {
+  if (/^-?\d+$/.test(literal)) return Number.isSafeInteger(double) ? double : BigInt(literal);
+  const same = Number.isFinite(double) && withoutTrailingZeros(plainNotation(literal)) === withoutTrailingZeros(plainNotation(String(double)));
+  return same ? double : JSON.rawJSON(literal);
 };
 
 const keepDigits = (_key: string, value: unknown, context?: { readonly source?: string }): unknown =>
@@ -61,11 +76,49 @@ const keepDigits = (_key: string, value: unknown, context?: { readonly source?: 
 
 export const hasLongNumber = isSuspicious;
 
-/** @throws SyntaxError as JSON.parse does. */
-export const parseExact = (text: string): unknown => (isSuspicious(text) ? JSON.parse(text, keepDigits) : JSON.parse(text));
+/** A JSON document. @throws SyntaxError as JSON.parse does. */
+export const parseExact = (text: string): Value => (isSuspicious(text) ? JSON.parse(text, keepDigits) : JSON.parse(text)) as Value;
 
-/** JSON of a value: integers with all digits, bytes as base64 text, NaN and infinities by name, decimals and times as the text they are. */
-export const stringifyExact = (value: unknown): string => JSON.stringify(value, writeExact);
+/** A row as JSON text: like `parseExact`, but decimals that are values of the row itself are their text. @throws SyntaxError */
+export const parseExactRow = (text: string): Value => {
+  if (!isSuspicious(text)) return JSON.parse(text) as Value;
+  const row = JSON.parse(text, keepDigits) as Value;
+  const alone = longDecimal(row);
+  if (alone !== null) return alone;
+  if (typeof row !== 'object' || row === null || Array.isArray(row) || row instanceof Uint8Array) return row;
+  for (const [name, value] of Object.entries(row)) {
+    const decimal = longDecimal(value);
+    if (decimal !== null) row[name] = decimal;
+  }
+  return row;
+};
+
+/** The plain notation of a decimal that `parseExact` kept as raw JSON; null for every other value. */
+export const longDecimal = (value: unknown): string | null =>
+  typeof value === 'object' && value !== null && JSON.isRawJSON(value) ? plainNotation(value.rawJSON) : null;
+
+/** JSON of a value: numbers with all digits, bytes as base64 text, NaN and infinities by name, times and the decimals of a row as the text they are. */
+export const stringifyExact = (value: unknown): string => (isPlain(value) ? JSON.stringify(value) : JSON.stringify(value, writeExact));
+
+/** Does JSON.stringify write this as it is? Looking first costs a quarter of what a replacer does, and few values need one. */
+const isPlain = (value: unknown): boolean => {
+  switch (typeof value) {
+    case 'bigint':
+      return false;
+    case 'number':
+      return Number.isFinite(value);
+    case 'object': {
+      if (value === null) return true;
+      if (Array.isArray(value)) return value.every(isPlain);
+      if (value instanceof Uint8Array) return false;
+      const members = value as Readonly<Record<string, unknown>>;
+      for (const name in members) if (!isPlain(members[name])) return false;
+      return true;
+    }
+    default:
+      return true;
+  }
+};
 
 function writeExact(this: unknown, key: string, part: unknown): unknown {
   if (typeof part === 'bigint') return JSON.rawJSON(String(part));

@@ -20,7 +20,7 @@ export interface RejectedRow {
   readonly code: 'ROW_UNREADABLE' | 'ROW_TOO_LARGE' | 'CAST_FAILED' | 'VALUE_MISSING' | 'ROW_REFUSED';
   /** A sentence that names column and value, e.g. `Column "magnitude": "strong" is not a float.` */
   readonly reason: string;
-  /** The row as it was read, as JSON text; for unreadable bytes the text, or base64 behind `base64:`. At most 64 KiB. */
+  /** The row as it was read, as JSON text with bytes in it as base64; for unreadable bytes the text, or base64 behind `base64:`. At most 64 KiB. */
   readonly payload: string;
   readonly origin: Origin;
 }

@@ -17,7 +17,7 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
  * | BOOLEAN | boolean |
  * | SHORT INT | number |
  * | LONG | number while it is a safe integer, else bigint |
- * | DECIMAL | string, plain notation: `-12.340` |
+ * | DECIMAL | string, plain notation: `-12.340`; also undeclared, for a number of the row itself that no double holds |
  * | FLOAT DOUBLE | number |
  * | NAIVE_DATE | `2024-01-31` |
  * | NAIVE_TIME | `12:34:56.123456` (fraction optional) |
@@ -25,7 +25,10 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
  * | UTC_DATETIME | `2024-01-31T12:34:56.123456Z` (fraction optional) |
  * | BINARY | Uint8Array |
  * | XML STRING | string |
- * | JSON | what JSON.parse gives, where integers beyond 2^53 are bigint |
+ * | JSON | what JSON.parse gives, where integers beyond 2^53 are bigint, and other numbers that no double holds JSON.rawJSON of their text |
+ *
+ * A decimal inside a document is no string, since a target could not tell it from a text: a number that was read must be written as one.
+ * Raw JSON is what JSON.stringify writes back digit by digit. Whatever takes a value out of a document makes it a DECIMAL of the row.
  */
 export type Value = null | boolean | number | bigint | string | Uint8Array | Value[] | { [key: string]: Value };
 

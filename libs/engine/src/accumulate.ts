@@ -12,10 +12,11 @@ import {
   type RowBatch,
 } from '@tributary/contracts/ops';
 import type { Row } from '@tributary/contracts/types';
+import { stringifyExact } from '@tributary/connector-sdk/exact-json';
+import { cutText } from '@tributary/connector-sdk/payload';
 import type { Delivery } from '@tributary/connector-sdk/target';
 import { TributaryError } from '@tributary/errors/error';
 import type { CompiledMapper } from './mapper/compile.ts';
-import { jsonText } from './mapper/json-text.ts';
 
 /** Batches that wait to be delivered, all or none. */
 export interface Gathered {
@@ -56,16 +57,6 @@ interface Stretch {
   readonly originOf: (index: number) => Origin;
 }
 
-const longestPayload = 65_536;
-
-/** At most 64 KiB of UTF-8; a character cut in two is left out. */
-const payloadOf = (row: Row): string => {
-  const text = jsonText(row);
-  if (text.length * 3 <= longestPayload || Buffer.byteLength(text) <= longestPayload) return text;
-  const cut = Buffer.from(text).subarray(0, longestPayload).toString('utf8');
-  return cut.endsWith('�') ? cut.slice(0, -1) : cut;
-};
-
 export const createAccumulator = (mapper: CompiledMapper | null): Accumulator => {
   let gathered = empty();
 
@@ -89,7 +80,7 @@ export const createAccumulator = (mapper: CompiledMapper | null): Accumulator =>
         const row = batch.rows[index];
         if (row === undefined) continue;
         if (!mapper.map(row, ops === null ? 'upsert' : (ops[index] ?? 'upsert'), rows)) {
-          rejected.push({ ...mapper.rejection(), payload: payloadOf(row), origin: batch.originOf(index) });
+          rejected.push({ ...mapper.rejection(), payload: cutText(stringifyExact(row)), origin: batch.originOf(index) });
           continue;
         }
         const made = rows.length - firstRow - records.length;

@@ -218,7 +218,8 @@ const measureAll = async (options: Options, stopping: AbortSignal): Promise<bool
     await appendResult(resultsFile, {
       kind: 'run',
       run,
-      complete: options.complete && prepared.some(({ failure }) => failure === null),
+      // A tool that cannot be had is told on the page; one that failed on the way makes it another run.
+      complete: options.complete && prepared.some(({ launch }) => launch !== null) && prepared.every(({ launch, failure }) => launch === null || failure === null),
       messages: options.messages,
       bytes: expected.bytes,
       rounds: options.rounds,

@@ -35,8 +35,9 @@ interface Sample {
   readonly stolen: number;
 }
 
-/** Of the machine. Above this, messages per second say more about the others than about the tool. */
-const quietLoad = 0.15;
+/** Share of the machine used by others above which a copy was disturbed, so that its figures say nothing beside those of another tool. */
+export const quietLoad = 0.15;
+
 const quietSpanMs = 2_000;
 
 /** Waits until the machine has little else to do, but no longer than `patienceMs`. */

@@ -1,4 +1,5 @@
 /** Writes docs/performance.md from the results of one run. */
+import { quietLoad } from './measure.ts';
 import { mediansOf, type Medians, type Run } from './results.ts';
 
 const thousands = (number: number): string => Math.round(number).toLocaleString('en-US');
@@ -38,18 +39,26 @@ const figures: readonly Figure[] = [
 /** Figures this close are no difference: single copies of one tool differ by more. */
 const evenBelow = 1.05;
 
-/** One line for a figure beside that of the best peer: who is ahead, and by what factor. */
+const nameOf = ({ tool }: Medians): string => `${tool.title} (${tool.guarantee})`;
+
+const isDisturbed = ({ otherLoad }: Medians): boolean => otherLoad > quietLoad;
+
+/** One line for a figure beside that of the best peer: who is ahead, and by what factor. Of disturbed copies nothing is concluded. */
 const verdict = (ours: Medians, peers: readonly Medians[], figure: Figure): string => {
+  const calm = peers.filter((peer) => !isDisturbed(peer));
+  const disturbed = [ours, ...peers].filter(isDisturbed).map((one) => `${nameOf(one)} at ${percent(one.otherLoad)} other load`);
+  const [first, ...others] = calm;
+  if (first === undefined || isDisturbed(ours)) return `- **No verdict** on ${figure.title}: disturbed were ${disturbed.join(', ')}.\n`;
   const isBetter = (a: Medians, b: Medians): boolean => (figure.lessIsBetter ? a[figure.name] < b[figure.name] : a[figure.name] > b[figure.name]);
-  const best = peers.reduce((first, other) => (isBetter(other, first) ? other : first));
+  const best = others.reduce((leader, other) => (isBetter(other, leader) ? other : leader), first);
   const [low, high] = [ours[figure.name], best[figure.name]].toSorted((a, b) => a - b) as [number, number];
   const factor = high / low;
   const won = isBetter(ours, best);
   const [ahead, behind] = won ? [ours.tool.title, best.tool.title] : [best.tool.title, ours.tool.title];
   const word = factor < evenBelow ? 'Even' : won ? 'Win' : 'Loss';
   const ratio = factor < evenBelow ? 'within 5 %' : figure.compare(ahead, behind, factor.toFixed(2));
-  const rank = peers.length === 1 ? 'the only peer' : `the best of ${peers.length} peers`;
-  return `- **${word}** in ${figure.title}: ${figure.show(ours[figure.name])}, ${best.tool.title} (${best.tool.guarantee}), ${rank}, ${figure.show(best[figure.name])}: ${ratio}.\n`;
+  const left = disturbed.length === 0 ? '' : ` Not considered, since disturbed: ${disturbed.join(', ')}.`;
+  return `- **${word}** in ${figure.title}: ${figure.show(ours[figure.name])}; the best peer, ${nameOf(best)}, ${figure.show(best[figure.name])}: ${ratio}.${left}\n`;
 };
 
 const verdicts = (ours: Medians, peers: readonly Medians[]): string => figures.map((figure) => verdict(ours, peers, figure)).join('');
@@ -83,7 +92,7 @@ export const renderPage = (run: Run): string => {
     `Figures are medians of ${summary.rounds}, least and most in brackets; the tools took turns, one after the other, on the same broker and data.\n\n`,
     'CPU per message is the user and system time of the tool’s own processes between having its partitions and the last commit; it is the figure to compare, since tool, broker and whatever else runs share the cores and messages per second depend on all of them. ',
     'It includes the warming up of just-in-time compilers within these messages; a Java program gets faster on a longer run. ',
-    `‘Start’ is the time before that. ‘Other load’ is the share of the machine that was used by anything but tool and broker: ${percent(Math.min(...loads))} to ${percent(Math.max(...loads))} in single copies; the host took away up to ${percent(stolen)}. Under load a message costs somewhat more CPU too, since caches are shared.\n\n`,
+    `‘Start’ is the time before that. ‘Other load’ is the share of the machine that was used by anything but tool and broker: ${percent(Math.min(...loads))} to ${percent(Math.max(...loads))} in single copies; the host took away up to ${percent(stolen)}. Under load a message costs more CPU too, since caches are shared; so nothing is concluded where the median of it is above ${percent(quietLoad)}.\n\n`,
     'After each copy its whole target is read back, committed messages only: every message is there once, and the key and each field hold the expected values. A copy that fails this is not in the figures.',
     unordered.length > 0 ? ` Not all kept the order of messages within a partition: ${unordered.join(', ')} did not.` : ' All kept the order of messages within a partition.',
     '\n\n',

@@ -15,7 +15,7 @@ import { readTable, tableName } from './table.ts';
 
 const plain = (value: DuckDBValue, type: string): Value => {
   if (typeof value === 'bigint') return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
-  if (type === 'JSON' && typeof value === 'string') return parseExact(value) as Value;
+  if (type === 'JSON' && typeof value === 'string') return parseExact(value);
   if (value === null || typeof value === 'boolean' || typeof value === 'number' || typeof value === 'string') return value;
   if (value instanceof DuckDBBlobValue) return new Uint8Array(value.bytes);
   if (value instanceof DuckDBDecimalValue || value instanceof DuckDBDateValue || value instanceof DuckDBTimeValue) return value.toString();

@@ -4,18 +4,6 @@ import { stringifyExact } from '@tributary/connector-sdk/exact-json';
 import type { Row, Value } from '@tributary/contracts/types';
 import type { FileFormat } from './file-format.ts';
 
-/** Must JSON.stringify not be trusted with this value? It throws on bigints, and turns bytes into objects and infinities into null. */
-const isSpecial = (value: Value): boolean =>
-  typeof value === 'bigint' ||
-  value instanceof Uint8Array ||
-  (typeof value === 'number' && !Number.isFinite(value)) ||
-  (typeof value === 'object' && value !== null);
-
-const jsonLine = (row: Row): string => {
-  for (const name in row) if (isSpecial(row[name] ?? null)) return stringifyExact(row);
-  return JSON.stringify(row);
-};
-
 const csvField = (value: Value | undefined): string | number | bigint | null => {
   if (value === null || value === undefined) return null;
   if (typeof value === 'boolean') return String(value);
@@ -32,7 +20,7 @@ const csvColumnsOf = (rows: readonly Row[], declared: readonly string[]): string
 
 /** `declared`: columns that a CSV part has even where no row does. In CSV null is an empty field, the empty string a quoted one. */
 export const encodeRows = (rows: readonly Row[], format: FileFormat, declared: readonly string[]): Buffer => {
-  if (format === 'jsonl') return Buffer.from(`${rows.map(jsonLine).join('\n')}\n`);
+  if (format === 'jsonl') return Buffer.from(`${rows.map(stringifyExact).join('\n')}\n`);
   const columns = csvColumnsOf(rows, declared);
   const records = rows.map((row) => columns.map((name) => csvField(row[name])));
   return Buffer.from(stringify([columns, ...records], { quoted_match: /^$/ }));

@@ -1,6 +1,6 @@
 /** Bytes of a record to text, and to the payload of a rejected row. */
 import { isAscii, isUtf8 } from 'node:buffer';
-import { cutText, payloadLimit } from '@tributary/connector-sdk/payload';
+import { bytesPayload, cutText } from '@tributary/connector-sdk/payload';
 
 export const encodings = ['utf-8', 'latin1', 'utf-16le'] as const;
 export type Encoding = (typeof encodings)[number];
@@ -34,7 +34,5 @@ export const decodeByUnit = (bytes: Buffer, encoding: Encoding): string | null =
 /** A record as the payload of a rejected row: its text, else base64; at most 64 KiB. */
 export const payloadOf = (bytes: Buffer, encoding: Encoding): string => {
   const text = decodeText(bytes, encoding);
-  if (text !== null) return cutText(text);
-  const prefix = 'base64:';
-  return prefix + bytes.subarray(0, Math.floor((payloadLimit - prefix.length) / 4) * 3).toString('base64');
+  return text === null ? bytesPayload(bytes) : cutText(text);
 };

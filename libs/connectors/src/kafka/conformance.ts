@@ -1,4 +1,4 @@
-import { parseExact, stringifyExact } from '@tributary/connector-sdk/exact-json';
+import { parseExactRow, stringifyExact } from '@tributary/connector-sdk/exact-json';
 import type { Conformance, ErrorRow } from '@tributary/conformance/under-test';
 import type { Column, Row, Value } from '@tributary/contracts/types';
 import { secureKafka, testServers } from '@tributary/devstack/testing';
@@ -45,7 +45,7 @@ const revived = (value: Value, column: Column | undefined): Value => {
 
 const rowOf = (value: Buffer, columns: readonly Column[]): Row => {
   const types = new Map(columns.map((column) => [column.name, column]));
-  const row = parseExact(value.toString()) as Row;
+  const row = parseExactRow(value.toString()) as Row;
   return Object.fromEntries(Object.entries(row).map(([name, one]) => [name, revived(one, types.get(name))]));
 };
 

@@ -1,14 +1,13 @@
 /** Kafka records as rows. */
 import { isUtf8 } from 'node:buffer';
-import { parseExact } from '@tributary/connector-sdk/exact-json';
-import { cutText, payloadLimit } from '@tributary/connector-sdk/payload';
+import { parseExactRow } from '@tributary/connector-sdk/exact-json';
+import { bytesPayload, cutText } from '@tributary/connector-sdk/payload';
 import type { OpKind, Origin, RejectedRow } from '@tributary/contracts/ops';
 import type { Row, Value } from '@tributary/contracts/types';
 import type { FetchedMessage } from '@tributary/kafka/record-batch-reader';
 
 /** UTF-8 as it is, other bytes as `base64:…`; at most 64 KiB. */
-export const printable = (bytes: Buffer): string =>
-  isUtf8(bytes) ? cutText(bytes.toString('utf8')) : `base64:${bytes.subarray(0, Math.floor((payloadLimit - 7) / 4) * 3).toString('base64')}`;
+export const printable = (bytes: Buffer): string => (isUtf8(bytes) ? cutText(bytes.toString('utf8')) : bytesPayload(bytes));
 
 const isRow = (value: unknown): value is Row => typeof value === 'object' && value !== null && !Array.isArray(value);
 
@@ -21,7 +20,7 @@ const parseRow = (bytes: Buffer, what: string): Row | string => {
   if (!isUtf8(bytes)) return `The ${what} is not JSON: it is not UTF-8.`;
   let parsed: unknown;
   try {
-    parsed = parseExact(bytes.toString('utf8'));
+    parsed = parseExactRow(bytes.toString('utf8'));
   } catch (error) {
     return `The ${what} is not JSON: ${error instanceof Error ? error.message.slice(0, 200) : 'it cannot be parsed'}.`;
   }

@@ -2,16 +2,6 @@
 import { stringifyExact } from '@tributary/connector-sdk/exact-json';
 import type { Row, Value } from '@tributary/contracts/types';
 
-/** JSON.stringify throws on bigints and loses bytes and infinities; objects may hold any of them. */
-const isSpecial = (value: Value | undefined): boolean =>
-  typeof value === 'bigint' || (typeof value === 'object' && value !== null) || (typeof value === 'number' && !Number.isFinite(value));
-
-/** The row as JSON: integers with all their digits, bytes as base64 text, decimals and times as the text they are. */
-export const valueOf = (row: Row): string => {
-  for (const name in row) if (isSpecial(row[name])) return stringifyExact(row);
-  return JSON.stringify(row);
-};
-
 const keyText = (value: Value): string => {
   if (typeof value === 'string') return value;
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');

@@ -1,4 +1,5 @@
 import { runChecks } from '@tributary/connector-sdk/check';
+import { stringifyExact } from '@tributary/connector-sdk/exact-json';
 import { cutText } from '@tributary/connector-sdk/payload';
 import { withRefused, type Delivery, type DeliveryResult, type OpenTargetContext, type Target, type TargetConnector } from '@tributary/connector-sdk/target';
 import { slotId, type Checkpoint, type RejectedRow, type Slot } from '@tributary/contracts/ops';
@@ -11,7 +12,7 @@ import { checkpointPartition, checkpointRecord, checkpointsTopic, ensureCheckpoi
 import type { KafkaTargetConfig } from './config.ts';
 import { connect } from './connect.ts';
 import { printable } from './message-rows.ts';
-import { keyOf, missingKeyColumn, valueOf } from './row-records.ts';
+import { keyOf, missingKeyColumn } from './row-records.ts';
 
 const transactionalIdOf = ({ subscriptionId, slices, slice }: Slot): string => `tributary.${subscriptionId}.${slices}.${slice}`;
 
@@ -49,12 +50,12 @@ const prepare = (data: Delivery['data'], table: string, primaryKey: readonly str
       if (key === null) reason = `Column "${missingKeyColumn(row, primaryKey)}" is part of the key of "${table}" and has no value.`;
     } else if (isDelete) reason = `"${table}" has no primary key, so nothing can be deleted from it.`;
     if (reason !== null) {
-      refused.push({ code: 'ROW_REFUSED', reason, payload: payloadText(valueOf(row)), origin: data.originOf(index) });
+      refused.push({ code: 'ROW_REFUSED', reason, payload: payloadText(stringifyExact(row)), origin: data.originOf(index) });
       rowsOfRecords ??= records.map((_, record) => record);
       continue;
     }
     rowsOfRecords?.push(index);
-    records.push({ key, value: isDelete ? null : valueOf(row) });
+    records.push({ key, value: isDelete ? null : stringifyExact(row) });
   }
   return { records, refused, originOf: (index) => data.originOf(rowsOfRecords === null ? index : (rowsOfRecords[index] ?? -1)) };
 };

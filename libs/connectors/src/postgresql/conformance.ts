@@ -1,11 +1,11 @@
 /** What the conformance suite needs to know of PostgreSQL. */
 import pg from 'pg';
+import { stringifyExact } from '@tributary/connector-sdk/exact-json';
 import type { Conformance, RawConfig } from '@tributary/conformance/under-test';
 import { freshDatabase } from '@tributary/devstack/testing';
 import type { Column, ColumnType, Row } from '@tributary/contracts/types';
 import { decoderFor } from './copy-text.ts';
 import { qualified, quoteName, quoteNames } from './identifiers.ts';
-import { writeJson } from './json-text.ts';
 import { sqlType } from './types.ts';
 
 const configOf = (url: string): RawConfig => {
@@ -33,7 +33,7 @@ export const conformance: Conformance = {
       for (const row of rows) {
         const values = columns.map(({ name }) => {
           const value = row[name] ?? null;
-          return value === null || typeof value === 'string' ? value : writeJson(value);
+          return value === null || typeof value === 'string' ? value : stringifyExact(value);
         });
         await client.query(
           `insert into ${qualified('public', table)} (${quoteNames(columns.map(({ name }) => name))}) values (${values.map((_, index) => `$${index + 1}`).join(', ')})`,

@@ -2,8 +2,8 @@
  * Rows ↔ the text format of COPY: one line a row, tabs between values, `\N` for null, backslash escapes.
  * https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.2
  */
+import { parseExact, stringifyExact } from '@tributary/connector-sdk/exact-json';
 import type { ColumnType, Row, Value } from '@tributary/contracts/types';
-import { readJson, writeJson } from './json-text.ts';
 import type { PgType } from './types.ts';
 
 /** A value as COPY text; throws UnwritableValue for what no column can hold. */
@@ -42,11 +42,11 @@ const encodeValue: EncodeValue = (value) => {
     default:
       if (value === null) return '\\N';
       if (value instanceof Uint8Array) return `\\\\x${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}`;
-      return escapeText(writeJson(value));
+      return escapeText(stringifyExact(value));
   }
 };
 
-const encodeJson: EncodeValue = (value) => (value === null || value === undefined ? '\\N' : escapeText(writeJson(value)));
+const encodeJson: EncodeValue = (value) => (value === null || value === undefined ? '\\N' : escapeText(stringifyExact(value)));
 
 /** A list as an array literal: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO; anything else as it is. */
 const encodeArray: EncodeValue = (value) => (Array.isArray(value) ? escapeText(arrayLiteral(value)) : encodeValue(value));
@@ -60,7 +60,7 @@ const arrayLiteral = (items: readonly Value[]): string =>
         typeof item === 'string'
           ? item
           : typeof item === 'object' && !(item instanceof Uint8Array)
-            ? writeJson(item)
+            ? stringifyExact(item)
             : item instanceof Uint8Array
               ? `\\x${Buffer.from(item).toString('hex')}`
               : String(item);
@@ -126,7 +126,7 @@ export const decoderFor = (type: ColumnType): DecodeValue => {
     case 'BINARY':
       return (text) => new Uint8Array(Buffer.from(text.slice(2), 'hex'));
     case 'JSON':
-      return readJson;
+      return parseExact;
     default:
       return (text) => text;
   }

@@ -1,7 +1,7 @@
 /** I4: the ops of a delivery, folded so that each key occurs once, with the op that came last. */
+import { stringifyExact } from '@tributary/connector-sdk/exact-json';
 import type { OpKind } from '@tributary/contracts/ops';
 import type { Row, Value } from '@tributary/contracts/types';
-import { writeJson } from './json-text.ts';
 
 export interface FoldedOps {
   /** Indexes of rows to upsert (or append) and to delete; no key is in both, and none twice. */
@@ -54,5 +54,5 @@ export const foldOps = (rows: readonly Row[], ops: readonly OpKind[] | null, pri
 
 const keyText = (value: Value | undefined): string => {
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1');
-  return typeof value === 'string' ? value : writeJson(value);
+  return typeof value === 'string' ? value : stringifyExact(value ?? null);
 };

@@ -1,4 +1,6 @@
 /** Writes rows to a table, exactly once: rows, rejected rows and checkpoint are one transaction, conditional on the claim. */
+import { stringifyExact } from '@tributary/connector-sdk/exact-json';
+import { cutText } from '@tributary/connector-sdk/payload';
 import { withRefused, type Delivery, type DeliveryResult, type OpenTargetContext, type Target, type TargetConnector } from '@tributary/connector-sdk/target';
 import { slotId, type OpKind, type RejectedRow } from '@tributary/contracts/ops';
 import type { Row } from '@tributary/contracts/types';
@@ -10,14 +12,11 @@ import { openSession, type Session } from './connect.ts';
 import { encoderFor, type EncodeColumn } from './copy-text.ts';
 import { createErrorTable, writeRejected } from './error-table.ts';
 import { nameProblem, qualified } from './identifiers.ts';
-import { writeJson } from './json-text.ts';
 import { sqlState } from './server-errors.ts';
 import type { TableShape } from './table-shape.ts';
 import { growTable, prepareTable, refuseGenerated, widenTable, type WantedTable } from './target-table.ts';
 import { inTransaction, withRetries } from './transaction.ts';
 import { blamesRows, planWrite, prepareWriter, writeAll, writeSome, type Refusals, type WriteJob, type Writer } from './write-rows.ts';
-
-const longestPayload = 64 * 1024;
 
 export const postgresqlTarget: TargetConnector<ConnectionConfig> = {
   check: (config, context) => testConnection(config, context, 'target'),
@@ -106,7 +105,7 @@ const targetOn = (session: Session, config: ConnectionConfig, context: OpenTarge
   const refusedRow = (rows: readonly Row[], index: number, reason: string, originOf: (index: number) => RejectedRow['origin']): RejectedRow => ({
     code: 'ROW_REFUSED',
     reason,
-    payload: writeJson(rows[index]).slice(0, longestPayload),
+    payload: cutText(stringifyExact(rows[index] ?? null)),
     origin: originOf(index),
   });
 

@@ -6,13 +6,14 @@
  * - Nothing is rounded or cut in silence: `3.7` is no int, `300 digits` stay a decimal, 64-bit integers stay exact.
  * - `datetime` gives UTC. A value without a zone is taken as UTC. Numbers are epoch seconds, or milliseconds from 1e11 on.
  * - `date` and `time` keep date and time as written, whatever zone is behind them.
+ * - A decimal from inside a JSON document that no double holds is taken as its text would be, but by `json`.
  * - With a `cast_format` the format alone decides, for numbers as well (`20240131` in `%Y%m%d`).
  */
 import { isUtf8 } from 'node:buffer';
+import { longDecimal, parseExact, stringifyExact } from '@tributary/connector-sdk/exact-json';
 import type { MapperColumn } from '@tributary/contracts/mapper';
 import type { ColumnType, Value } from '@tributary/contracts/types';
 import { readIsoDateTime, readIsoTime } from './iso.ts';
-import { jsonText, parseJson } from './json-text.ts';
 import { dateText, epochText, newMoment, setEpoch, timeText, utcText } from './moment.ts';
 import { compileFormat } from './strftime.ts';
 
@@ -51,7 +52,13 @@ export const castString = (value: Present): string | undefined => {
   if (typeof value === 'number') return Math.abs(value) < 1e21 ? String(value) : (plainDecimal(String(value)) ?? String(value));
   if (typeof value === 'bigint' || typeof value === 'boolean') return String(value);
   if (value instanceof Uint8Array) return isUtf8(value) ? Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('utf8') : undefined;
-  return jsonText(value);
+  return longDecimal(value) ?? stringifyExact(value);
+};
+
+/** `cast` of the text of a decimal that JSON kept for us. */
+const orLongDecimal = <Out>(value: Present, cast: (text: string) => Out | undefined): Out | undefined => {
+  const text = longDecimal(value);
+  return text === null ? undefined : cast(text);
 };
 
 const smallestSafe = BigInt(Number.MIN_SAFE_INTEGER);
@@ -78,7 +85,8 @@ const castInt = (value: Present): number | bigint | undefined => {
     return digits.length <= 400 ? toLong(BigInt(digits.startsWith('+') ? digits.slice(1) : digits)) : undefined;
   }
   if (typeof value === 'bigint') return toLong(value);
-  return typeof value === 'boolean' ? Number(value) : undefined;
+  if (typeof value === 'boolean') return Number(value);
+  return orLongDecimal(value, castInt);
 };
 
 const floatText = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$/;
@@ -96,7 +104,8 @@ const castFloat = (value: Present): number | undefined => {
     if (notFinite[2]?.toLowerCase() === 'nan') return Number.NaN;
     return notFinite[1] === '-' ? -Infinity : Infinity;
   }
-  return typeof value === 'bigint' || typeof value === 'boolean' ? Number(value) : undefined;
+  if (typeof value === 'bigint' || typeof value === 'boolean') return Number(value);
+  return orLongDecimal(value, castFloat);
 };
 
 const booleans: ReadonlyMap<string, boolean> = new Map([
@@ -145,7 +154,8 @@ const castDecimal = (value: Present): string | undefined => {
   // String() gives the shortest text that reads back as the same double: what the JSON said, up to 15 digits.
   if (typeof value === 'number') return plainDecimal(String(value));
   if (typeof value === 'bigint') return value.toString();
-  return typeof value === 'boolean' ? (value ? '1' : '0') : undefined;
+  if (typeof value === 'boolean') return value ? '1' : '0';
+  return orLongDecimal(value, castDecimal);
 };
 
 const castJson = (value: Present): Value | undefined => {
@@ -153,7 +163,7 @@ const castJson = (value: Present): Value | undefined => {
   const text = castString(value);
   if (text === undefined) return undefined;
   try {
-    return parseJson(text);
+    return parseExact(text);
   } catch {
     return undefined;
   }
@@ -200,8 +210,9 @@ export const compileCast = (cast: CastName, format: string | null | undefined): 
   if (!format || (cast !== 'date' && cast !== 'datetime' && cast !== 'time')) return casts[cast];
   const parse = compileFormat(format, cast);
   const write = momentTexts[cast];
-  return (value) => {
-    if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'bigint') return undefined;
+  const byFormat: Cast = (value) => {
+    if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'bigint') return orLongDecimal(value, byFormat);
     return parse(typeof value === 'string' ? value.trim() : String(value), moment) ? write(moment) : undefined;
   };
+  return byFormat;
 };

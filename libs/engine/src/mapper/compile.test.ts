@@ -1,6 +1,7 @@
 import { createDecipheriv, createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { parseExact, stringifyExact } from '@tributary/connector-sdk/exact-json';
 import { mapperConfig, type MapperConfig } from '@tributary/contracts/mapper';
 import type { Row, Value } from '@tributary/contracts/types';
 import { compileMapper } from './compile.ts';
@@ -67,6 +68,28 @@ describe('paths', () => {
         { key: 'c', path: '$.toString' },
       ])(record),
     ).toEqual([{ a: 1, b: 2, c: 3 }]);
+  });
+
+  test('a decimal inside a document that no double holds keeps its digits: a text in the row, a number in JSON', () => {
+    const record = parseExact('{"doc":{"price":12345678901234567.1250,"list":[0.12345678901234567890]}}') as Row;
+    const [row] = mapping([
+      { key: 'plain', path: '$.doc.price' },
+      { key: 'element', path: '$.doc.list[*]' },
+      { key: 'decimal', path: '$.doc.price', cast: 'decimal' },
+      { key: 'joined', concatenate_fields: ['$.doc.price', '$.doc.list'] },
+      { key: 'doc', path: '$.doc' },
+      { key: 'json', path: '$.doc.price', cast: 'json' },
+      { key: 'inside', path: '$.doc.price.rawJSON' },
+    ])(record) as Row[];
+    expect(row).toMatchObject({
+      plain: '12345678901234567.1250',
+      element: '0.12345678901234567890',
+      decimal: '12345678901234567.1250',
+      joined: '12345678901234567.1250[0.12345678901234567890]',
+      inside: null,
+    });
+    expect(stringifyExact([row?.['doc'], row?.['json']])).toBe('[{"price":12345678901234567.1250,"list":[0.12345678901234567890]},12345678901234567.1250]');
+    expect(mapping([{ key: 'v', path: '$.doc.price[*]' }])(record)).toContain('12345678901234567.1250 is not an array');
   });
 
   test('$ is the whole record', () => {

@@ -5,6 +5,7 @@
  * - `[*]` spreads an array over rows. All first `[*]` of the paths go on together, index by index, the shorter arrays
  *   filled up with null; so do all second `[*]` within one index, and so on. No element, no row: such a record is filtered.
  *   A missing or null array counts as empty; anything else that is not an array rejects the record.
+ * - A decimal inside a JSON document that no double holds (see contracts/types.ts) comes out as its text, unless cast to JSON.
  * - A record is rejected as a whole, whichever of its rows is wrong.
  * - Of a delete only the key columns are mapped; without key columns it is filtered, since nothing could be deleted by it.
  *
@@ -12,12 +13,12 @@
  * as fast as a loop over the columns does (`mapper.bench.ts` prints both). Every text of the config enters the source
  * through JSON.stringify only.
  */
+import { longDecimal, stringifyExact } from '@tributary/connector-sdk/exact-json';
 import type { MapperColumn, MapperConfig } from '@tributary/contracts/mapper';
 import type { OpKind, RejectedRow } from '@tributary/contracts/ops';
 import type { Column, Row, Value } from '@tributary/contracts/types';
 import { TributaryError } from '@tributary/errors/error';
 import { castTitles, castString, type Cast } from './cast.ts';
-import { jsonText } from './json-text.ts';
 import { parsePath, type PathStep } from './path.ts';
 import { compileTransform, concatenate } from './transform.ts';
 
@@ -118,7 +119,7 @@ const shown = (value: Value | undefined): string => {
     ? (castString(value) ?? `0x${Buffer.from(value.subarray(0, 50)).toString('hex')}`)
     : typeof value === 'string'
       ? value
-      : jsonText(value ?? null);
+      : stringifyExact(value ?? null);
   const cut = text.length > longestShownValue ? `${text.slice(0, longestShownValue)}…` : text;
   return typeof value === 'string' ? JSON.stringify(cut) : cut;
 };
@@ -181,7 +182,7 @@ const generate = (columns: readonly MappedColumn[], indexes: readonly number[], 
   };
 
   const emitTransform = (index: number, mapped: MappedColumn, value: string): void => {
-    if (mapped.apply === null) lines.push(`const c${index} = ${value} ?? null;`);
+    if (mapped.apply === null) lines.push(`const c${index} = typeof ${value} === 'object' ? (longDecimal(${value}) ?? ${value}) : (${value} ?? null);`);
     else
       lines.push(
         `const c${index} = ${value} === undefined || ${value} === null ? null : apply${index}(${value});`,
@@ -246,7 +247,7 @@ const generate = (columns: readonly MappedColumn[], indexes: readonly number[], 
     return false;
   };
   // oxlint-disable-next-line no-implied-eval -- see the head of this file
-  const build = new Function('apply', 'fixed', 'fail', 'failSpread', 'concatenate', 'member', 'elementOrMember', `'use strict';\n${source}`) as (
+  const build = new Function('apply', 'fixed', 'fail', 'failSpread', 'concatenate', 'member', 'elementOrMember', 'longDecimal', `'use strict';\n${source}`) as (
     ...parts: unknown[]
   ) => MapFunction;
   return build(
@@ -257,6 +258,7 @@ const generate = (columns: readonly MappedColumn[], indexes: readonly number[], 
     concatenate,
     member,
     elementOrMember,
+    longDecimal,
   );
 };
 
@@ -277,13 +279,14 @@ const prototypes: readonly object[] = [
   Boolean.prototype,
   BigInt.prototype,
   Buffer.prototype,
+  JSON.rawJSON('0'),
 ];
 
 /** A name that no value has but an object that was given it: it can be read without asking who owns it. */
 const isPlainName = (name: string): boolean => !/^\d+$/.test(name) && !prototypes.some((prototype) => name in prototype);
 
 const member = (value: Value | undefined, name: string): Value | undefined =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array) && Object.hasOwn(value, name)
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array) && !JSON.isRawJSON(value) && Object.hasOwn(value, name)
     ? value[name]
     : undefined;
 
