@@ -1,3 +1,9 @@
+/**
+ * The suite runs on a real broker, by PLAINTEXT. Security is exercised on real listeners of the same broker in libs/kafka
+ * (connection.int.test.ts): PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 with and without TLS, TLS with a client certificate, OAUTHBEARER
+ * with a given token and with client credentials. Not exercised: GSSAPI beyond its error and the registration of a provider, since
+ * there is no Kerberos here; OAUTHBEARER against a broker that checks signatures; brokers other than Apache Kafka.
+ */
 import { parseExactRow, stringifyExact } from '@tributary/connector-sdk/exact-json';
 import type { Conformance, ErrorRow } from '@tributary/conformance/under-test';
 import type { Column, Row, Value } from '@tributary/contracts/types';
