@@ -1,9 +1,9 @@
 // Bootstrap: installs what the lockfile names when it is not there yet, then runs a TypeScript file on the Node of the lockfile.
 // Plain JavaScript, because the machine's own Node may not run TypeScript.
-import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { runChild } from './run-child.mjs';
 
 const startedAt = Math.round(performance.timeOrigin);
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -29,20 +29,20 @@ const isInstalled = () => {
 
 if (!isInstalled()) {
   process.stderr.write('Installing packages from the lockfile (once, about half a minute) ...\n');
-  const install = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
-  if (install.status !== 0) {
+  const install = await runChild('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  if (install.stopped) process.exit(1);
+  if (install.code !== 0) {
     process.stderr.write('npm ci failed; see above. Is the npm registry reachable?\n');
-    process.exit(install.status ?? 1);
+    process.exit(install.code);
   }
 }
 
 // When the command was given, for what measures how long it took.
 const env = { ...process.env, TRIBUTARY_STARTED_AT: String(startedAt) };
 // The channel tells the child when this process is killed.
-const child = spawn(node, ['--disable-warning=ExperimentalWarning', join(root, script), ...args], {
+const { code } = await runChild(node, ['--disable-warning=ExperimentalWarning', join(root, script), ...args], {
   cwd: root,
   stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   env,
 });
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
-child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));
+process.exit(code);

@@ -30,7 +30,7 @@ export interface KafkaServer extends Server {
 /** Ports this server needs besides `kafka`. */
 export const kafkaPorts = (secure: boolean): string[] => ['kafka-controller', ...(secure ? ['kafka-sasl-plaintext', 'kafka-sasl-ssl', 'kafka-ssl'] : [])];
 
-export const kafkaServer = async ({ folder, port: portOf, log, watchdog }: ServerContext, withSecurity: boolean): Promise<KafkaServer> => {
+export const kafkaServer = async ({ folder, port: portOf, log, watchdog, onCrash }: ServerContext, withSecurity: boolean): Promise<KafkaServer> => {
   const [java, jars] = await Promise.all([findJava(), findJars(log)]);
   const port = portOf('kafka');
   await mkdir(folder, { recursive: true });
@@ -45,6 +45,7 @@ export const kafkaServer = async ({ folder, port: portOf, log, watchdog }: Serve
   const jvm = [...archive.use(), `-Dlog4j2.configurationFile=file:${logSettings}`, '-Djava.awt.headless=true', '-cp', classes];
   if (!existsSync(data)) await formatStorage(folder, data, settingsFile, java.program, jvm, security);
   const label = `Kafka ${jars.version}`;
+  const logFile = join(folder, 'kafka.log');
   const process = serverProcess(
     {
       label,
@@ -61,12 +62,13 @@ export const kafkaServer = async ({ folder, port: portOf, log, watchdog }: Serve
         'kafka.Kafka',
         settingsFile,
       ],
-      logFile: join(folder, 'kafka.log'),
+      logFile,
       pidFile: join(folder, 'kafka.pid'),
       mark: `kafka.Kafka ${settingsFile}`,
       // Logged once the broker is registered and its listeners take connections.
       isReady: async (output) => output.includes('Kafka Server started') && (await isListening(port)),
       stopWithinMs: 20_000,
+      onCrash,
     },
     watchdog,
   );
@@ -78,7 +80,7 @@ export const kafkaServer = async ({ folder, port: portOf, log, watchdog }: Serve
     await process.stop();
     await archive.keep();
   };
-  return { label, url: `kafka://127.0.0.1:${port}`, secure: security?.endpoints, ...process, start, stop };
+  return { label, url: `kafka://127.0.0.1:${port}`, logFile, secure: security?.endpoints, ...process, start, stop };
 };
 
 const coordinatorsWithinMs = 30_000;

@@ -16,20 +16,21 @@ export const mongodbServer = async (context: ServerContext): Promise<Server> => 
     const process = await secantus(context, port);
     return { ...process, url };
   }
-  const { label, ...process } = await replicaSet(context, port, mongod);
+  const process = await replicaSet(context, port, mongod);
   const start = async (signal?: AbortSignal): Promise<void> => {
     await process.start(signal);
     await initiate(port);
   };
-  return { ...process, label, url, start };
+  return { ...process, url, start };
 };
 
-type Labelled = ServerProcess & { readonly label: string };
+type Labelled = ServerProcess & { readonly label: string; readonly logFile: string };
 
-const secantus = async ({ folder, log, watchdog }: ServerContext, port: number): Promise<Labelled> => {
+const secantus = async ({ folder, log, watchdog, onCrash }: ServerContext, port: number): Promise<Labelled> => {
   const { python } = await pythonServers(log);
   const label = 'MongoDB (SecantusDB 0.7.0b3)';
   const data = join(folder, 'secantus');
+  const logFile = join(folder, 'mongodb.log');
   await mkdir(data, { recursive: true });
   const process = serverProcess(
     {
@@ -52,20 +53,22 @@ const secantus = async ({ folder, log, watchdog }: ServerContext, port: number):
       ],
       // A settings file it might find in the current folder must not change it.
       cwd: folder,
-      logFile: join(folder, 'mongodb.log'),
+      logFile,
       pidFile: join(folder, 'mongodb.pid'),
       mark: `--storage-path ${data}`,
       isReady: () => answersPing(port),
+      onCrash,
     },
     watchdog,
   );
-  return { ...process, label };
+  return { ...process, label, logFile };
 };
 
-const replicaSet = async ({ folder, watchdog }: ServerContext, port: number, program: string): Promise<Labelled> => {
+const replicaSet = async ({ folder, watchdog, onCrash }: ServerContext, port: number, program: string): Promise<Labelled> => {
   const version = /v([\d.]+)/.exec(await runCommand(program, ['--version'], { purpose: `Asking ${program} for its version` }))?.[1] ?? '';
   const label = `MongoDB ${version}`;
   const data = join(folder, 'mongod');
+  const logFile = join(folder, 'mongodb.log');
   await mkdir(data, { recursive: true });
   const process = serverProcess(
     {
@@ -85,14 +88,15 @@ const replicaSet = async ({ folder, watchdog }: ServerContext, port: number, pro
         '--setParameter',
         'diagnosticDataCollectionEnabled=false',
       ],
-      logFile: join(folder, 'mongodb.log'),
+      logFile,
       pidFile: join(folder, 'mongodb.pid'),
       mark: `--dbpath ${data}`,
       isReady: () => answersPing(port),
+      onCrash,
     },
     watchdog,
   );
-  return { ...process, label };
+  return { ...process, label, logFile };
 };
 
 /** Makes the server a replica set of one, under the port it has now, and waits until it takes writes. */

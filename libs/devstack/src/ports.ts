@@ -25,29 +25,40 @@ export interface PortRequest {
   readonly name: string;
   /** Tried first at the very first start. */
   readonly usual?: number;
+  /** Users store connections that hold this port. */
+  readonly stored?: boolean;
 }
 
 /**
- * A port for each request, kept in `ports.json` of the data folder and used again at the next start when it is free:
- * stored connections hold these addresses.
+ * A port for each request, kept in `ports.json` of the data folder and used again at the next start. One that another program
+ * holds is replaced for this time only: stored connections hold these addresses.
  */
 export const choosePorts = async (dataDir: string, requests: readonly PortRequest[], log: (line: string) => void): Promise<Record<string, number>> => {
   const file = join(dataDir, 'ports.json');
   const kept = await readPorts(file);
   const chosen: Record<string, number> = {};
-  for (const { name, usual } of requests) {
-    const before = kept[name];
-    if (before !== undefined && (await isPortFree(before))) {
-      chosen[name] = before;
+  const other = async (): Promise<number> => {
+    for (;;) {
+      const port = await freePort();
+      if (![...Object.values(kept), ...Object.values(chosen)].includes(port)) return port;
+    }
+  };
+  for (const { name, usual, stored } of requests) {
+    const preferred = kept[name];
+    if (preferred !== undefined) {
+      chosen[name] = (await isPortFree(preferred)) ? preferred : await other();
+      if (chosen[name] !== preferred)
+        log(
+          `${name}: port ${preferred} is taken by another program, using ${chosen[name]} this time${stored ? '; connections stored with the old one must be changed' : ''}`,
+        );
       continue;
     }
-    const port = before === undefined && usual !== undefined && (await isPortFree(usual)) ? usual : await freePort();
-    if (before !== undefined) log(`${name}: port ${before} of the last start is taken, using ${port}; connections stored with the old one must be changed`);
-    else if (usual !== undefined && port !== usual) log(`${name}: port ${usual} is taken, using ${port}`);
+    const port = usual !== undefined && (await isPortFree(usual)) ? usual : await other();
+    if (usual !== undefined && port !== usual) log(`${name}: port ${usual} is taken, using ${port}`);
     chosen[name] = port;
   }
   await mkdir(dataDir, { recursive: true });
-  await writeFile(`${file}.new`, `${JSON.stringify({ ...kept, ...chosen }, undefined, 2)}\n`);
+  await writeFile(`${file}.new`, `${JSON.stringify({ ...chosen, ...kept }, undefined, 2)}\n`);
   await rename(`${file}.new`, file);
   return chosen;
 };

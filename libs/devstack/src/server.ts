@@ -11,11 +11,14 @@ export interface ServerContext {
   readonly port: (name: string) => number;
   readonly log: (line: string) => void;
   readonly watchdog: Watchdog;
+  /** Called when it ends without being told to, once it was ready. */
+  readonly onCrash: (outcome: string) => void;
 }
 
 export interface Server {
   readonly label: string;
   readonly url: string;
+  readonly logFile: string;
   readonly start: (signal?: AbortSignal) => Promise<void>;
   readonly stop: () => Promise<void>;
   /** SIGKILL. */

@@ -17,8 +17,8 @@ export const serviceNames = Object.keys(services) as ServiceName[];
 /** `root`: folder of the clone. */
 export const serviceMain = (root: string, name: ServiceName): string => join(root, 'services', name, 'src/main.ts');
 
-const serverSettings: Record<ServerName, (url: string) => Readonly<Record<string, string>>> = {
-  mongodb: (url) => ({ MONGO_URI: url, MONGO_DATABASE: 'tributary' }),
+const serverSettings: Record<ServerName, (url: string, mongoDatabase: string) => Readonly<Record<string, string>>> = {
+  mongodb: (url, mongoDatabase) => ({ MONGO_URI: url, MONGO_DATABASE: mongoDatabase }),
   kafka: (url) => ({ KAFKA_BROKERS: new URL(url).host }),
   redis: (url) => ({ REDIS_URL: url }),
   postgres: () => ({}),
@@ -32,17 +32,25 @@ export interface Installation {
   /** Folder that file connectors may use. */
   readonly fileRoot: string;
   readonly portOf: (name: ServiceName) => number;
+  /** Separates installations on the same servers; default `tributary`. */
+  readonly namespace?: string;
+  /** Default: the namespace. */
+  readonly mongoDatabase?: string;
 }
+
+/** The namespace of an installation that has its servers to itself. */
+export const usualNamespace = 'tributary';
 
 /** The environment of one service, but for its PORT. `urls`: of the servers it needs, at least. */
 export const serviceEnvironment = (
   name: ServiceName,
   urls: Readonly<Partial<Record<ServerName, string>>>,
-  { secrets, fileRoot, portOf }: Installation,
+  { secrets, fileRoot, portOf, namespace = usualNamespace, mongoDatabase = namespace }: Installation,
 ): Record<string, string> =>
   Object.assign(
     {
       NODE_ENV: 'development',
+      NAMESPACE: namespace,
       JWT_SECRET: secrets.jwtSecret,
       SERVICE_TOKEN: secrets.serviceToken,
       CONNECTOR_ENCRYPTION_KEY: secrets.connectorEncryptionKey,
@@ -51,5 +59,5 @@ export const serviceEnvironment = (
       CONNECTORS_URL: `http://127.0.0.1:${portOf('connectors')}`,
       ...own[name],
     },
-    ...services[name].map((server) => serverSettings[server](urls[server] ?? '')),
+    ...services[name].map((server) => serverSettings[server](urls[server] ?? '', mongoDatabase)),
   ) as Record<string, string>;

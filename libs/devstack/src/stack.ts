@@ -8,6 +8,8 @@ import { mongodbServer } from './mongodb.ts';
 import { choosePorts } from './ports.ts';
 import { postgresServer } from './postgres.ts';
 import { redisServer } from './redis.ts';
+import { createReviver, type Reviver } from './reviver.ts';
+import { stopLeftover } from './server-process.ts';
 import type { Server, ServerContext, ServerName } from './server.ts';
 import { startWatchdog } from './watchdog.ts';
 
@@ -24,6 +26,8 @@ export interface StackOptions {
   readonly ephemeralPorts?: boolean;
   /** Servers that are there already, as URLs. Default: KAFKA_URL, REDIS_URL, MONGO_URI and POSTGRES_URL of the environment. */
   readonly external?: Partial<Record<ServerName, string>>;
+  /** Starts a server that ended by itself again, and says so. Off unless set: tests kill servers and look what happens without them. */
+  readonly keepUp?: boolean;
   /** Called as each server answers, so that what needs only that one need not wait for the others. */
   readonly onUp?: (name: ServerName, url: string) => void;
   /** Gives up starting: stops what is up and throws its reason. */
@@ -44,6 +48,9 @@ export interface Stack {
 
 const usualPorts: Record<ServerName, number> = { kafka: 9092, redis: 6379, mongodb: 27017, postgres: 5432 };
 
+/** Servers that users' connections name; the others are the services' own. */
+const usersConnectTo: ReadonlySet<ServerName> = new Set(['kafka', 'postgres']);
+
 export const externalServers = (): Partial<Record<ServerName, string>> => {
   const { KAFKA_URL, REDIS_URL, MONGO_URI, POSTGRES_URL } = process.env;
   const all = { kafka: KAFKA_URL, redis: REDIS_URL, mongodb: MONGO_URI, postgres: POSTGRES_URL };
@@ -58,27 +65,41 @@ export const startServers = async (names: readonly ServerName[], options: StackO
   const own = names.filter((name) => external[name] === undefined);
   await mkdir(dataDir, { recursive: true });
 
-  const requests = own.map((name) => ({ name, usual: options.ephemeralPorts ? undefined : usualPorts[name] }));
+  // Before ports are looked at: servers that a killed start left hold theirs.
+  await Promise.all(names.map((name) => stopLeftover(join(dataDir, name, `${name}.pid`))));
+  const requests = own.map((name) => ({ name, usual: options.ephemeralPorts ? undefined : usualPorts[name], stored: usersConnectTo.has(name) }));
   const more = own.includes('kafka') ? kafkaPorts(options.secureKafka ?? false).map((name) => ({ name })) : [];
   const ports = await choosePorts(dataDir, [...requests, ...more], log);
 
   const watchdog = startWatchdog();
   const servers = new Map<ServerName, Server>();
+  const revivers: Reviver[] = [];
+  const stopping = new AbortController();
+  const givenUp = options.signal === undefined ? stopping.signal : AbortSignal.any([stopping.signal, options.signal]);
   let secure: KafkaSecure | undefined;
 
   const bring = async (name: ServerName): Promise<void> => {
     const began = performance.now();
     const folder = join(dataDir, name);
     await mkdir(folder, { recursive: true });
-    const server = await makers[name]({ folder, port: portIn(ports), log, watchdog }, options.secureKafka ?? false);
+    let reviver: Reviver | undefined;
+    const onCrash = (outcome: string): void => reviver?.crashed(outcome);
+    const server = await makers[name]({ folder, port: portIn(ports), log, watchdog, onCrash }, options.secureKafka ?? false);
+    if (options.keepUp) {
+      reviver = createReviver({ label: server.label, logFile: server.logFile, log, start: server.start, signal: givenUp });
+      revivers.push(reviver);
+    }
     if (name === 'kafka') ({ secure } = server as KafkaServer);
     servers.set(name, server);
     await server.start(options.signal);
+    reviver?.arm();
     log(`${server.label}: ready in ${((performance.now() - began) / 1000).toFixed(1)} s`);
     options.onUp?.(name, server.url);
   };
 
   const stop = async (): Promise<void> => {
+    stopping.abort();
+    await Promise.all(revivers.map((reviver) => reviver.settled()));
     const outcomes = await Promise.allSettled([...servers.values()].map((server) => server.stop()));
     watchdog.close();
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');

@@ -2,14 +2,16 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TributaryError, messageOf } from '@tributary/errors/error';
+import { namespaceSettings } from '@tributary/runtime/env';
 import { choosePorts, freePort, isPortFree } from './ports.ts';
 import { demoEmail, publishEarthquakes, runSample, type SampleCounts } from './sample.ts';
 import { readSecrets } from './secrets-file.ts';
-import { serviceEnvironment, serviceMain, serviceNames, services, type ServiceName } from './service-settings.ts';
+import { stopLeftover } from './server-process.ts';
+import { serviceEnvironment, serviceMain, serviceNames, services, usualNamespace, type ServiceName } from './service-settings.ts';
 import { takeStartLock } from './single-start.ts';
 import { serverNames, type ServerName } from './server.ts';
-import { startServers } from './stack.ts';
-import { createSupervisor } from './supervisor.ts';
+import { externalServers, startServers } from './stack.ts';
+import { createSupervisor, pidFileOf } from './supervisor.ts';
 
 const root = dirname(dirname(dirname(import.meta.dirname)));
 const local = join(root, '.local');
@@ -51,8 +53,39 @@ const writeRunFile = async (content: object): Promise<void> => {
   await rename(`${runFile}.new`, runFile);
 };
 
-const countsLine = ({ read, written, filtered, rejected, rows }: SampleCounts): string =>
-  `Sample pipeline "earthquakes": ${read} read = ${written} written + ${filtered} filtered + ${rejected} rejected; ${rows} rows in table earthquakes`;
+const countsLine = (table: string, { read, written, filtered, rejected, rows }: SampleCounts): string =>
+  `Sample pipeline "${table}": ${read} read = ${written} written + ${filtered} filtered + ${rejected} rejected; ${rows} rows in table ${table}`;
+
+/** What this installation calls its own on servers that others may use as well. */
+interface Names {
+  readonly namespace: string;
+  readonly mongoDatabase: string;
+  /** Of the sample. */
+  readonly table: string;
+}
+
+const namesOf = (installationId: string): Names => {
+  const external = externalServers();
+  const given = process.env['NAMESPACE'] ?? '';
+  if (given !== '') {
+    const { error } = namespaceSettings.NAMESPACE.safeParse(given);
+    if (error !== undefined) throw new TributaryError('SETTING_INVALID', `NAMESPACE is "${given}"; it ${error.issues[0]?.message}.`);
+  }
+  const isShared = external.kafka !== undefined || external.redis !== undefined || external.mongodb !== undefined;
+  const namespace = given !== '' ? given : isShared ? `${usualNamespace}-${installationId}` : usualNamespace;
+  const database = process.env['MONGO_DATABASE'] ?? '';
+  const mongoDatabase = database === '' ? namespace : database;
+  if (namespace !== usualNamespace) {
+    const origin = given === '' ? 'others may use the given servers too; NAMESPACE sets another' : 'as NAMESPACE says';
+    progress(`Namespace "${namespace}" for topics, groups and keys, MongoDB database "${mongoDatabase}" (${origin})`);
+  }
+  return { namespace, mongoDatabase, table: external.postgres === undefined ? 'earthquakes' : `earthquakes_${installationId}` };
+};
+
+/** Services of a start that was killed: they hold their ports. Servers are looked after in `startServers`. */
+const stopLeftServices = async (pidFolder: string): Promise<void> => {
+  await Promise.all(serviceNames.map((name) => stopLeftover(pidFileOf(pidFolder, name))));
+};
 
 const undo: { readonly name: string; readonly run: () => Promise<void> }[] = [];
 const interrupted = new AbortController();
@@ -74,8 +107,11 @@ const up = async (): Promise<void> => {
   const release = await takeStartLock(join(local, 'start.lock'), runFile);
   undo.push({ name: 'the lock', run: release });
 
+  const pidFolder = join(local, 'pids');
+  await stopLeftServices(pidFolder);
   const port = await gatewayPort();
   const secrets = await readSecrets(join(local, 'secrets.json'));
+  const { namespace, mongoDatabase, table } = namesOf(secrets.installationId);
   const ports = await choosePorts(
     local,
     serviceNames.filter((name) => name !== 'gateway').map((name) => ({ name })),
@@ -88,6 +124,7 @@ const up = async (): Promise<void> => {
     dataDir: join(local, 'data'),
     log: progress,
     signal: interrupted.signal,
+    keepUp: true,
     onUp: (name, url) => answering[name].resolve(url),
   });
   // Rejects when a server does not come up, and has then stopped the others itself.
@@ -99,13 +136,13 @@ const up = async (): Promise<void> => {
         () => undefined,
       ),
   });
-  const supervisor = createSupervisor({ root, logFolder: join(local, 'logs'), pidFolder: join(local, 'pids'), log: progress, signal: interrupted.signal });
+  const supervisor = createSupervisor({ root, logFolder: join(local, 'logs'), pidFolder, log: progress, signal: interrupted.signal });
   undo.push({ name: 'the services', run: supervisor.stop });
 
   const bring = async (name: ServiceName): Promise<void> => {
     const urls = Object.fromEntries(await Promise.all(services[name].map(async (server) => [server, await answering[server].promise] as const)));
     const environment = {
-      ...serviceEnvironment(name, urls, { secrets, fileRoot, portOf }),
+      ...serviceEnvironment(name, urls, { secrets, fileRoot, portOf, namespace, mongoDatabase }),
       // The second start need not compile everything again.
       NODE_COMPILE_CACHE: join(local, 'compile-cache'),
     };
@@ -125,12 +162,16 @@ const up = async (): Promise<void> => {
     password: secrets.demoPassword,
     kafkaUrl: stack.urls.kafka,
     postgresUrl: stack.urls.postgres,
+    table,
+    namespace,
+    mongoDatabase,
     messages,
     onFirstRow: (isNew) => progress(isNew ? 'Sample: the first row is in the table' : 'Sample: the rows of the last start are there'),
     signal: interrupted.signal,
   });
   say(`\nTributary is ready at ${gateway}`);
-  say(countsLine(counts));
+  say(`API docs: ${gateway}/api/docs`);
+  say(countsLine(table, counts));
   say(`Demo login: ${demoEmail} / ${secrets.demoPassword}`);
   say('Ctrl-C stops it; the data stays in .local');
 };

@@ -1,8 +1,7 @@
 // Keeps the services of `npm start` running: starts them, waits until they are ready, starts them again when they crash.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { messageOf } from '@tributary/errors/error';
+import { createReviver, type Reviver } from './reviver.ts';
 import { serverProcess, type ServerProcess } from './server-process.ts';
 import { startWatchdog } from './watchdog.ts';
 
@@ -32,44 +31,19 @@ interface SupervisorOptions {
   readonly signal: AbortSignal;
 }
 
-const firstPauseMs = 500;
-const longestPauseMs = 30_000;
-/** A service that ran for so long has recovered. */
-const steadyMs = 60_000;
 /** What a program needs of our environment. The rest stays here, so that a service has only the settings it is given. */
 const passedOn = ['PATH', 'HOME', 'TMPDIR', 'TZ', 'LANG', 'NODE_EXTRA_CA_CERTS', 'NODE_OPTIONS', 'LOG_LEVEL'];
 
 export const createSupervisor = ({ root, logFolder, pidFolder, log, signal }: SupervisorOptions): Supervisor => {
   const watchdog = startWatchdog();
-  const running: { readonly name: string; readonly process: ServerProcess }[] = [];
+  const running: { readonly process: ServerProcess; readonly reviver: Reviver }[] = [];
   const stopping = new AbortController();
   const givenUp = AbortSignal.any([stopping.signal, signal]);
   const inherited = Object.fromEntries(passedOn.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
 
   const start = async (spec: ServiceSpec): Promise<void> => {
     const logFile = join(logFolder, `${spec.name}.log`);
-    let startedAt = 0;
-    let pauseMs = firstPauseMs;
-
-    const revive = async (outcome: string): Promise<void> => {
-      if (Date.now() - startedAt > steadyMs) pauseMs = firstPauseMs;
-      let reason = outcome;
-      while (!stopping.signal.aborted) {
-        log(`${spec.name}: ${reason}; starting it again in ${pauseMs / 1000} s. Its log is ${logFile}`);
-        await delay(pauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
-        if (stopping.signal.aborted) return;
-        pauseMs = Math.min(pauseMs * 2, longestPauseMs);
-        try {
-          startedAt = Date.now();
-          await service.start(givenUp);
-          log(`${spec.name}: runs again`);
-          return;
-        } catch (error) {
-          reason = messageOf(error).split('\n')[0] ?? '';
-        }
-      }
-    };
-
+    const reviver = createReviver({ label: spec.name, logFile, log, start: (ended) => service.start(ended), signal: givenUp });
     const service = serverProcess(
       {
         label: spec.name,
@@ -78,30 +52,35 @@ export const createSupervisor = ({ root, logFolder, pidFolder, log, signal }: Su
         env: { ...inherited, ...spec.environment, PORT: String(spec.port) },
         cwd: root,
         logFile,
-        pidFile: join(pidFolder, `${spec.name}.pid`),
+        pidFile: pidFileOf(pidFolder, spec.name),
         mark: spec.main,
         isReady: () => answersReady(spec.port),
         ipc: true,
         // A service hands back its work; it ends itself after 25 s.
         stopWithinMs: 27_000,
-        onCrash: (outcome) => void revive(outcome),
+        onCrash: reviver.crashed,
       },
       watchdog,
     );
     await mkdir(pidFolder, { recursive: true });
-    running.push({ name: spec.name, process: service });
-    startedAt = Date.now();
+    running.push({ process: service, reviver });
     await service.start(givenUp);
+    reviver.arm();
   };
 
   const stop = async (): Promise<void> => {
     stopping.abort();
-    for (const { process: service } of running.toReversed()) await service.stop();
+    for (const { process: service, reviver } of running.toReversed()) {
+      await reviver.settled();
+      await service.stop();
+    }
     watchdog.close();
   };
 
   return { start, stop };
 };
+
+export const pidFileOf = (pidFolder: string, name: string): string => join(pidFolder, `${name}.pid`);
 
 export const answersReady = async (port: number): Promise<boolean> => {
   try {

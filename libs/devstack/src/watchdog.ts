@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process';
 
 export interface Watchdog {
-  readonly watch: (pid: number) => void;
+  /** `signal` asks the process to end; default SIGTERM. */
+  readonly watch: (pid: number, signal?: NodeJS.Signals) => void;
   readonly release: (pid: number) => void;
   /** Lets the watchdog go without touching anything. */
   readonly close: () => void;
@@ -12,15 +13,18 @@ export interface Watchdog {
 const script = `
 trap '' INT TERM HUP
 pids=' '
-while read -r verb pid; do
+signals=' '
+while read -r verb pid signal; do
   case $verb in
-    watch) pids="$pids$pid " ;;
-    release) pids=$(printf %s "$pids" | sed "s/ $pid / /g") ;;
+    watch) pids="$pids$pid " signals="$signals$signal/$pid " ;;
+    release)
+      signals=$(printf %s "$signals" | sed "s| [A-Z0-9]*/$pid | |g")
+      pids=$(printf %s "$pids" | sed "s/ $pid / /g") ;;
     close) exit 0 ;;
   esac
 done
 alive() { for pid in $pids; do kill -0 "$pid" 2>/dev/null && return 0; done; return 1; }
-for pid in $pids; do kill -TERM "$pid" 2>/dev/null; done
+for each in $signals; do kill -"\${each%/*}" "\${each#*/}" 2>/dev/null; done
 for round in 1 2 3 4 5 6 7 8 9 10; do alive || exit 0; sleep 1; done
 for pid in $pids; do kill -KILL "$pid" 2>/dev/null; done
 `;
@@ -35,7 +39,7 @@ export const startWatchdog = (): Watchdog => {
     child.stdin.write(`${line}\n`);
   };
   return {
-    watch: (pid) => say(`watch ${pid}`),
+    watch: (pid, signal = 'SIGTERM') => say(`watch ${pid} ${signal.replace('SIG', '')}`),
     release: (pid) => say(`release ${pid}`),
     close: () => {
       say('close');
