@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { hasLongNumber, longDecimal, parseExact, parseExactRow, stringifyExact } from './exact-json.ts';
+import { deepestNesting, hasLongNumber, longDecimal, parseExact, parseExactRow, shownExact, stringifyExact } from './exact-json.ts';
 
 test('numbers that a double would change keep their digits', () => {
   expect(parseExactRow('{"id":9007199254740993,"amount":0.12345678901234567890,"n":1.5,"huge":1e400}')).toEqual({
@@ -84,4 +84,24 @@ test('digits in strings are not taken for numbers, whatever they look like', () 
   expect(hasLongNumber('4111111111111111111')).toBe(true);
   expect(hasLongNumber('{"x":1e400}')).toBe(true);
   expect(hasLongNumber('-1.5E-400')).toBe(true);
+});
+
+test('what is nested deeper than a thousand levels is not read', () => {
+  const nested = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`;
+  for (const parse of [parseExact, parseExactRow]) {
+    expect(stringifyExact(parse(nested(deepestNesting)))).toBe(nested(deepestNesting));
+    expect(stringifyExact(parse(`{"a":12345678901234567890,"j":${nested(deepestNesting - 1)}}`))).toContain('12345678901234567890');
+    for (const text of [nested(deepestNesting + 1), `{"id":1,"j":${nested(12_000)}}`, '{"a":'.repeat(2_000) + '1' + '}'.repeat(2_000)]) {
+      expect(() => parse(text)).toThrow(new SyntaxError('its values are nested deeper than 1000 levels, which is not read'));
+    }
+    // Many openers, few levels: in texts, and one beside the other.
+    expect(parse(JSON.stringify({ text: `\\"${'['.repeat(5_000)}`, wide: Array.from({ length: 3_000 }, () => [{}]) }))).toHaveProperty('wide.2999', [{}]);
+  }
+});
+
+test('a value of any depth can be shown', () => {
+  let deep: unknown[] = [];
+  for (let depth = 0; depth < 100_000; depth++) deep = [deep];
+  expect(shownExact(deep)).toBe('(nested too deep to be shown)');
+  expect(shownExact([1n])).toBe('[1]');
 });

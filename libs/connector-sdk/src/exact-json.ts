@@ -76,11 +76,54 @@ const keepDigits = (_key: string, value: unknown, context?: { readonly source?: 
 
 export const hasLongNumber = isSuspicious;
 
-/** A JSON document. @throws SyntaxError as JSON.parse does. */
-export const parseExact = (text: string): Value => (isSuspicious(text) ? JSON.parse(text, keepDigits) : JSON.parse(text)) as Value;
+/** Whoever handles a value walks down it by recursion, and the stack ends at some ten thousand calls: what is nested deeper than this is not read. */
+export const deepestNesting = 1_000;
+
+/** A text as short as this cannot nest so deep: every opener has its closer. */
+export const longestShallowText = 2 * deepestNesting;
+
+const countOf = (text: string, opener: string): number => {
+  let count = 0;
+  for (let at = text.indexOf(opener); at >= 0 && count <= deepestNesting; at = text.indexOf(opener, at + 1)) count += 1;
+  return count;
+};
+
+/** Counting openers costs next to nothing, so only texts that hold many of them are walked through. */
+const isTooDeep = (text: string): boolean => {
+  if (text.length <= longestShallowText || countOf(text, '[') + countOf(text, '{') <= deepestNesting) return false;
+  let depth = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    switch (text.charCodeAt(at)) {
+      case 34: // "
+        for (at += 1; at < text.length && text.charCodeAt(at) !== 34; at += 1) if (text.charCodeAt(at) === 92) at += 1;
+        break;
+      case 91: // [
+      case 123: // {
+        depth += 1;
+        if (depth > deepestNesting) return true;
+        break;
+      case 93: // ]
+      case 125: // }
+        depth -= 1;
+        break;
+    }
+  }
+  return false;
+};
+
+const refuseTooDeep = (text: string): void => {
+  if (isTooDeep(text)) throw new SyntaxError(`its values are nested deeper than ${deepestNesting} levels, which is not read`);
+};
+
+/** A JSON document. @throws SyntaxError as JSON.parse does, and for what is nested too deep. */
+export const parseExact = (text: string): Value => {
+  refuseTooDeep(text);
+  return (isSuspicious(text) ? JSON.parse(text, keepDigits) : JSON.parse(text)) as Value;
+};
 
 /** A row as JSON text: like `parseExact`, but decimals that are values of the row itself are their text. @throws SyntaxError */
 export const parseExactRow = (text: string): Value => {
+  refuseTooDeep(text);
   if (!isSuspicious(text)) return JSON.parse(text) as Value;
   const row = JSON.parse(text, keepDigits) as Value;
   const alone = longDecimal(row);
@@ -99,6 +142,19 @@ export const longDecimal = (value: unknown): string | null =>
 
 /** JSON of a value: numbers with all digits, bytes as base64 text, NaN and infinities by name, times and the decimals of a row as the text they are. */
 export const stringifyExact = (value: unknown): string => (isPlain(value) ? JSON.stringify(value) : JSON.stringify(value, writeExact));
+
+/** What is thrown for a value that is nested deeper than the stack goes. */
+export const isTooDeepError = (error: unknown): boolean => error instanceof RangeError;
+
+/** `stringifyExact` for people, of any value. */
+export const shownExact = (value: unknown): string => {
+  try {
+    return stringifyExact(value);
+  } catch (error) {
+    if (!isTooDeepError(error)) throw error;
+    return '(nested too deep to be shown)';
+  }
+};
 
 /** Does JSON.stringify write this as it is? Looking first costs a quarter of what a replacer does, and few values need one. */
 const isPlain = (value: unknown): boolean => {

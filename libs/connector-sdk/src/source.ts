@@ -45,6 +45,11 @@ export interface OpenSourceContext extends CallContext {
    * later or its stream was not there yet; others begin at what there is now.
    */
   readonly startedAt: Date;
+  /**
+   * Fields of the record that the target's key is made of, in the key's order, where each is taken as it is and cast; null or left out:
+   * there is no such key. For sources whose deletes carry the bare values of a key.
+   */
+  readonly keyFields?: readonly string[] | null;
 }
 
 export interface ReadOptions {

@@ -24,5 +24,19 @@ export const mapperColumn = z
 
 export const mapperConfig = z.array(mapperColumn).min(1).max(2000);
 
+const castsWithFormat = new Set<string | null | undefined>(['date', 'datetime', 'time']);
+
+/** As somebody gives it: what would be passed over in silence is refused. */
+export const givenMapperConfig = mapperConfig.superRefine((columns, context) => {
+  for (const [index, column] of columns.entries()) {
+    if (column.path != null && column.static != null) {
+      context.addIssue({ code: 'custom', path: [index, 'static'], message: 'cannot be given together with path' });
+    }
+    if (column.cast_format && !castsWithFormat.has(column.cast)) {
+      context.addIssue({ code: 'custom', path: [index, 'cast_format'], message: 'needs a cast to date, datetime or time' });
+    }
+  }
+});
+
 export type MapperColumn = z.infer<typeof mapperColumn>;
 export type MapperConfig = z.infer<typeof mapperConfig>;

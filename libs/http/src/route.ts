@@ -54,17 +54,33 @@ interface Trust {
   readonly serviceToken: string;
 }
 
-/** @throws UNAUTHENTICATED, FORBIDDEN */
+/** @throws UNAUTHENTICATED, FORBIDDEN, SERVICE_TOKEN_REQUIRED */
 const authenticate = async (endpoint: Endpoint, token: string | null, trust: Trust): Promise<Caller> => {
   if (endpoint.auth === 'public') return { kind: 'nobody' };
   if (token === null) throw new TributaryError('UNAUTHENTICATED', 'Unauthorized');
   if (endpoint.auth === 'service') {
     if (sameToken(token, trust.serviceToken)) return { kind: 'service' };
-    throw new TributaryError('UNAUTHENTICATED', 'Unauthorized');
+    await trust.identify(token);
+    throw new TributaryError('SERVICE_TOKEN_REQUIRED', 'This endpoint needs a service token.');
   }
   const user = await trust.identify(token);
   if (endpoint.auth === 'superuser' && !user.isSuperuser) throw new TributaryError('FORBIDDEN', 'Only a superuser may do this.');
   return user;
+};
+
+const contentTypes = { json: 'application/json', form: 'application/x-www-form-urlencoded' } as const;
+
+/** @throws MEDIA_TYPE_UNSUPPORTED: what was not read would look like a body without fields. */
+const refuseOtherContentType = (endpoint: Endpoint, request: Request): void => {
+  if (endpoint.body === undefined) return;
+  const expected = contentTypes[endpoint.bodyType ?? 'json'];
+  // null: there is no body.
+  if (request.headers['content-length'] === '0' || request.is(expected) !== false) return;
+  const given = request.headers['content-type'];
+  throw new TributaryError(
+    'MEDIA_TYPE_UNSUPPORTED',
+    `The body is ${given === undefined ? 'of no content type' : `of content type ${given.slice(0, 100)}`}; send it with Content-Type: ${expected}.`,
+  );
 };
 
 /** Parses one part of the request; the thrown error carries the field list of a 422. */
@@ -75,13 +91,27 @@ const parsePart = (where: 'path' | 'query' | 'body', schema: z.ZodType | undefin
   throw new TributaryError('VALIDATION_FAILED', `The ${where} is not valid.`, { details: { fields: fieldErrors(where, parsed.error) } });
 };
 
-/** Zod's issues as the reference shows them: `{loc: ["body", "source_name"], msg, type}`. */
-export const fieldErrors = (where: string, error: z.ZodError): { loc: (string | number)[]; msg: string; type: string }[] =>
+export interface FieldError {
+  readonly loc: (string | number)[];
+  readonly msg: string;
+  readonly type: string;
+}
+
+/** Zod's issues as the reference shows them: `{loc: ["body", "source_name"], msg, type}`; of each field the first. */
+export const fieldErrors = (where: string, error: z.ZodError): FieldError[] => {
+  const first = new Map<string, FieldError>();
+  for (const one of allFieldErrors(where, error)) if (!first.has(JSON.stringify(one.loc))) first.set(JSON.stringify(one.loc), one);
+  return [...first.values()];
+};
+
+const allFieldErrors = (where: string, error: z.ZodError): FieldError[] =>
   error.issues.flatMap((issue) => {
     const loc = [where, ...issue.path.map((part) => (typeof part === 'number' ? part : String(part)))];
     if (issue.code === 'unrecognized_keys')
       return issue.keys.map((key) => ({ loc: [...loc, key], msg: 'extra fields not permitted', type: 'value_error.extra' }));
     if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) return [{ loc, msg: 'field required', type: 'value_error.missing' }];
+    // What a query's text or null became on its way to a number says nothing to who sent it.
+    if (issue.code === 'invalid_type' && issue.message.endsWith('received NaN')) return [{ loc, msg: 'must be a number', type: 'type_error' }];
     return [{ loc, msg: issue.message, type: issue.code === 'invalid_type' ? 'type_error' : `value_error.${issue.code}` }];
   });
 
@@ -90,6 +120,7 @@ export const answer = async (boundRoute: Route, request: Request, requestId: str
   const token = bearerOf(request);
   // Authentication comes first: a stranger learns nothing about what a valid request looks like.
   const caller = await authenticate(endpoint, token, trust);
+  refuseOtherContentType(endpoint, request);
   return boundRoute.handle({
     params: parsePart('path', endpoint.params, request.params),
     query: parsePart('query', endpoint.query, request.query),

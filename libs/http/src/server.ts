@@ -43,7 +43,7 @@ export const createApp = (options: ServerOptions): { app: Express; finish: () =>
     app,
     finish: () => {
       app.use((request: Request) => {
-        throw new TributaryError('NOT_FOUND', `There is no ${request.method} ${request.path}.`, { details: {} });
+        throw new TributaryError('ROUTE_NOT_FOUND', `There is no ${request.method} ${request.path}.`);
       });
       // Express knows an error handler by its four parameters.
       app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {

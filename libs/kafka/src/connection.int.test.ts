@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createMuteServer, type AddressInfo, type Socket } from 'node:net';
 import { secureKafka, testServers, uniqueName } from '@tributary/devstack/testing';
 import { expect, test } from 'vitest';
 import { connectKafka, type KafkaConnectionConfig } from './connection.ts';
@@ -154,3 +154,30 @@ test('the second of two brokers is used when the first is down', async () => {
   expect(Array.isArray(await listTopics(client))).toBe(true);
   await client.close();
 });
+
+test('SASL to a listener without it says to change security_protocol', async () => {
+  await expect(
+    connectKafka({ ...plaintext(), securityProtocol: 'SASL_PLAINTEXT', saslMechanism: 'PLAIN', saslUsername: 'u', saslPassword: 'p' }),
+  ).rejects.toMatchObject({ code: 'CONFIG_INVALID', message: expect.stringMatching(/does not speak SASL.*security_protocol/) as string });
+});
+
+test('a broker that accepts connections and never answers is given up, by name, and the next one is tried', async () => {
+  const sockets = new Set<Socket>();
+  const mute = createMuteServer((socket) => void sockets.add(socket.on('error', () => {})));
+  await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+  const address = `127.0.0.1:${(mute.address() as AddressInfo).port}`;
+  try {
+    const started = Date.now();
+    await expect(connectKafka({ ...plaintext(), brokers: [address] })).rejects.toMatchObject({
+      code: 'HOST_UNREACHABLE',
+      message: expect.stringContaining(address) as string,
+    });
+    expect(Date.now() - started).toBeLessThan(12_500);
+    const client = await connectKafka({ ...plaintext(), brokers: [address, testServers().kafkaBrokers] });
+    expect(Array.isArray(await listTopics(client))).toBe(true);
+    await client.close();
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    mute.close();
+  }
+}, 30_000);

@@ -4,7 +4,7 @@ import kafkajs, { type LogEntry } from 'kafkajs';
 // Gives kafkajs its codecs.
 import './codecs.ts';
 import { toTributaryError } from './errors.ts';
-import { closeCluster, createCluster, createKafkajsLogger, socketFactory, isolationLevels, type Cluster } from './kafkajs-internals.ts';
+import { closeCluster, createCluster, createKafkajsLogger, rotateSeedBroker, socketFactory, isolationLevels, type Cluster } from './kafkajs-internals.ts';
 import { saslOptions, type SaslSettings } from './sasl.ts';
 
 export type SecurityProtocol = 'PLAINTEXT' | 'SASL_PLAINTEXT' | 'SASL_SSL' | 'SSL';
@@ -54,6 +54,39 @@ const logCreator = (log: KafkaLog) => () => (entry: LogEntry) => {
   const facts = { component: `kafkajs ${entry.namespace}`.trim(), broker, clientId, groupId, retryCount };
   if (entry.level === kafkajs.logLevel.WARN) log.warn(String(message), facts);
   else log.debug(String(message), facts);
+};
+
+/** How long the brokers of a cluster may take to answer a connection, together. */
+const answerMs = 10_000;
+/** Of that, the least that one of them gets: a TLS handshake and SASL take a while on a busy machine. */
+const leastAnswerMs = 3_000;
+
+const silence = Symbol('the broker accepted the connection and said nothing');
+
+/** kafkajs alone waits half a minute for a broker that accepts connections and never answers, and then asks the same one again. */
+const connectWithin = async (cluster: Cluster, brokers: readonly string[]): Promise<void> => {
+  const share = Math.max(answerMs / brokers.length, leastAnswerMs);
+  const tries = Math.min(brokers.length, Math.floor(answerMs / share));
+  for (let attempt = 1; ; attempt++) {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<typeof silence>((resolve) => {
+      timer = setTimeout(() => resolve(silence), share);
+    });
+    const connecting = cluster.connect();
+    try {
+      if ((await Promise.race([connecting, late])) !== silence) return;
+    } finally {
+      clearTimeout(timer);
+    }
+    if (attempt === tries) {
+      const asked = brokers.length === 1 ? `broker ${brokers[0]} does` : `brokers ${brokers.join(', ')} do`;
+      throw new TributaryError(
+        'HOST_UNREACHABLE',
+        `Kafka could not be reached: ${asked} not answer within ${answerMs / 1_000} s; check that a Kafka listener is there and that security_protocol fits it`,
+      );
+    }
+    await rotateSeedBroker(cluster);
+  }
 };
 
 const checkedBrokers = (brokers: readonly string[]): string[] => {
@@ -119,7 +152,7 @@ export const connectKafka = async (config: KafkaConnectionConfig): Promise<Kafka
 
   const connect = async (cluster: Cluster): Promise<Cluster> => {
     try {
-      await cluster.connect();
+      await connectWithin(cluster, brokers);
       return cluster;
     } catch (error) {
       await closeCluster(cluster);

@@ -119,13 +119,16 @@ const connectionFailures = new Set([
   'KafkaJSRequestTimeoutError',
 ]);
 
+/** What kafkajs throws, as a plain error, when it is asked to use a broker that it could not connect to. */
+const neverConnected = 'Broker not connected';
+
 const isTlsCode = (code: unknown): boolean =>
   typeof code === 'string' && /^(ERR_SSL|ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO|ERR_OSSL)/.test(code);
 
 /** Was the connection the trouble, so that the same request may work on a new one? */
 export const isConnectionFailure = (error: unknown): boolean => {
-  const { name, code } = innermost(error);
-  return connectionFailures.has(name) && !isTlsCode(code);
+  const { name, code, message } = innermost(error);
+  return (connectionFailures.has(name) && !isTlsCode(code)) || message === neverConnected;
 };
 
 /** May the same call succeed later without anybody changing a setting? */
@@ -177,6 +180,8 @@ export const toTributaryError = (error: unknown, target: FailedAction): Tributar
     const known = fromProtocol(protocolCode, String(inner.type), target);
     if (known !== undefined) return make(known.code, known.reason);
     if (inner.type === 'SASL_AUTHENTICATION_FAILED') return make('CREDENTIALS_REJECTED', 'the broker rejected the user name or password');
+    if (inner.type === 'ILLEGAL_SASL_STATE')
+      return make('CONFIG_INVALID', `the listener at ${where} does not speak SASL; change security_protocol to PLAINTEXT or SSL, or name a SASL listener`);
     if (inner.type === 'UNSUPPORTED_SASL_MECHANISM')
       return make('CREDENTIALS_REJECTED', `the broker does not offer sasl_mechanism ${target.saslMechanism ?? ''}`);
     return make(target.fallback ?? 'SERVICE_UNAVAILABLE', `${inner.message} (${String(inner.type)} ${protocolCode})`);
@@ -191,7 +196,7 @@ export const toTributaryError = (error: unknown, target: FailedAction): Tributar
   if (inner.name === 'KafkaJSConnectionClosedError') {
     return make('HOST_UNREACHABLE', `broker ${where} closed the connection; check that security_protocol fits this listener`);
   }
-  if (connectionFailures.has(inner.name)) {
+  if (connectionFailures.has(inner.name) || inner.message === neverConnected) {
     return make('HOST_UNREACHABLE', `broker ${where} cannot be reached: ${inner.message.replace(/^Connection error: /, '')}`);
   }
   return make(target.fallback ?? 'INTERNAL', inner.message);

@@ -144,6 +144,7 @@ export interface Cluster {
     readonly seedBroker: Broker | undefined;
     readonly brokers: Readonly<Record<string, Broker>>;
     findConnectedBroker(): Promise<Broker>;
+    createSeedBroker(): Promise<void>;
   };
   connect(): Promise<void>;
   disconnect(): Promise<void>;
@@ -231,6 +232,21 @@ export const dropConnections = async (broker: Broker): Promise<void> => {
   if (broker.isConnected()) await broker.disconnect().catch(() => undefined);
 };
 
+/** Ends the connections of a broker that may never answer again: what waits for it fails. */
+const cutConnections = (brokers: readonly Broker[]): void => {
+  for (const connection of brokers.flatMap((broker) => broker.connectionPool.pool)) {
+    connection.rejectRequests(createErrorFromCode(13));
+    connection.socket?.destroy();
+  }
+};
+
+/** Goes on with the next of the cluster's bootstrap addresses. */
+export const rotateSeedBroker = async (cluster: Cluster): Promise<void> => {
+  const { seedBroker } = cluster.brokerPool;
+  if (seedBroker !== undefined) cutConnections([seedBroker]);
+  await cluster.brokerPool.createSeedBroker();
+};
+
 /** How long a request under way, such as a long poll, may take to finish when its connections are closed. */
 const closingMs = 1_000;
 
@@ -238,12 +254,7 @@ const closingMs = 1_000;
 export const closeCluster = async (cluster: Cluster): Promise<void> => {
   const { seedBroker, brokers } = cluster.brokerPool;
   const all = [...Object.values(brokers), ...(seedBroker === undefined ? [] : [seedBroker])];
-  const forced = setTimeout(() => {
-    for (const connection of all.flatMap((broker) => broker.connectionPool.pool)) {
-      connection.rejectRequests(createErrorFromCode(13));
-      connection.socket?.destroy();
-    }
-  }, closingMs);
+  const forced = setTimeout(() => cutConnections(all), closingMs);
   await cluster.disconnect().catch(() => undefined);
   clearTimeout(forced);
 };

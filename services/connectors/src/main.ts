@@ -11,7 +11,7 @@ import { resolveIdentity } from '@tributary/contracts/api/internal';
 import { connectorSettings } from '@tributary/connector-sdk/settings';
 import { createRouteServer, listen } from '@tributary/http/server';
 import { createServiceClient } from '@tributary/http/service-client';
-import { commonSettings, mongoSettings, readEnv, trustSettings } from '@tributary/runtime/env';
+import { commonSettings, mongoSettings, namespaceSettings, readEnv, trustSettings } from '@tributary/runtime/env';
 import { createHealth } from '@tributary/runtime/health';
 import { runService } from '@tributary/runtime/lifecycle';
 import { createLogger } from '@tributary/runtime/logger';
@@ -49,6 +49,7 @@ await runService(log, async (lifecycle) => {
     z.object({
       ...commonSettings,
       ...mongoSettings,
+      ...namespaceSettings,
       SERVICE_TOKEN: trustSettings.SERVICE_TOKEN,
       PIPELINES_URL: z.url(),
       /** One or several Fernet keys, the newest first. Never made up: credentials sealed with a lost key are lost. */
@@ -57,6 +58,7 @@ await runService(log, async (lifecycle) => {
     }),
   );
   connectorSettings.fileRoot = settings.CONNECTOR_FILE_ROOT ?? null;
+  connectorSettings.reservedTopicPrefixes = [...new Set(['tributary.', `${settings.NAMESPACE}.`])];
   const keyring = createKeyring(settings.CONNECTOR_ENCRYPTION_KEY);
 
   const store = await openStore({ uri: settings.MONGO_URI, database: settings.MONGO_DATABASE });

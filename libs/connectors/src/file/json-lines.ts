@@ -2,7 +2,7 @@
 import { cutText } from '@tributary/connector-sdk/payload';
 import type { Row } from '@tributary/contracts/types';
 import { recordBytes, type Decoded, type Decoder } from './decode.ts';
-import { hasLongNumber, parseExactRow } from '@tributary/connector-sdk/exact-json';
+import { hasLongNumber, longestShallowText, parseExactRow } from '@tributary/connector-sdk/exact-json';
 import type { WholeRecords } from './splitter.ts';
 import { decodeByUnit, decodeText, payloadOf, unitOf, type Encoding } from './text.ts';
 
@@ -20,7 +20,10 @@ export const jsonLinesDecoder = (encoding: Encoding): Decoder => {
     };
     const start = from === 0 ? 0 : (piece.ends[from - 1] ?? 0);
     const whole = decodeByUnit(piece.bytes.subarray(start, piece.ends[to - 1]), encoding);
-    const parse = whole === null || hasLongNumber(whole) ? parseExactRow : (text: string): unknown => JSON.parse(text);
+    const parse =
+      whole === null || hasLongNumber(whole)
+        ? parseExactRow
+        : (text: string): unknown => (text.length > longestShallowText ? parseExactRow(text) : JSON.parse(text));
     let at = 0;
     for (let record = from; record < to; record += 1) {
       let text: string | null;

@@ -11,8 +11,7 @@ import type { KafkaClient } from '@tributary/kafka/connection';
 import type { OutRecord } from '@tributary/kafka/record-batch-writer';
 import { createTopicIfMissing } from '@tributary/kafka/topics';
 import { z } from 'zod';
-
-export const checkpointsTopic = '_tributary_checkpoints';
+import { checkpointsTopic } from './checkpoints-topic.ts';
 
 const storedSchema = z.object({
   version: z.literal(1),

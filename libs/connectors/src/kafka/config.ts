@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isReservedTopic, reservedMessage } from './reserved-topics.ts';
 
 const optionalText = z
   .string()
@@ -30,7 +31,12 @@ const security = {
 };
 
 export const sourceConfig = z.strictObject({
-  topic: z.string().min(1).max(249).meta({ title: 'Topic', description: 'Read when a data model names no other', order: 1 }),
+  topic: z
+    .string()
+    .min(1)
+    .max(249)
+    .refine((topic) => !isReservedTopic(topic), { error: ({ input }) => reservedMessage(String(input)) })
+    .meta({ title: 'Topic', description: 'Read when a data model names no other', order: 1 }),
   bootstrap_servers: z.string().min(1).meta({ title: 'Bootstrap servers', description: '`host:port`, separated by commas', order: 2 }),
   consumer_group_id: optionalText.meta({
     title: 'Consumer group',

@@ -1,12 +1,14 @@
 import type { CallContext } from '@tributary/connector-sdk/source';
+import { TributaryError } from '@tributary/errors/error';
 import { connectKafka, type KafkaClient } from '@tributary/kafka/connection';
 import type { KafkaTargetConfig } from './config.ts';
 
 type Security = Omit<KafkaTargetConfig, 'bootstrap_server' | 'group_id'>;
 
-/** The caller closes it. */
-export const connect = async (servers: string, config: Security, context: CallContext): Promise<KafkaClient> => {
+/** The caller closes it. `servers` is undefined in a configuration that is not finished. */
+export const connect = async (servers: string | undefined, config: Security, context: CallContext): Promise<KafkaClient> => {
   context.signal.throwIfAborted();
+  if (servers === undefined) throw new TributaryError('CONFIG_INVALID', 'bootstrap_servers is missing: "host:port", separated by commas.');
   const client = await connectKafka({
     brokers: servers.split(','),
     clientId: 'tributary',
@@ -27,7 +29,7 @@ export const connect = async (servers: string, config: Security, context: CallCo
 
 /** Runs `work` on a connection of its own. */
 export const using = async <Result>(
-  servers: string,
+  servers: string | undefined,
   config: Security,
   context: CallContext,
   work: (client: KafkaClient) => Promise<Result>,

@@ -22,7 +22,7 @@ const parseRow = (bytes: Buffer, what: string): Row | string => {
   try {
     parsed = parseExactRow(bytes.toString('utf8'));
   } catch (error) {
-    return `The ${what} is not JSON: ${error instanceof Error ? error.message.slice(0, 200) : 'it cannot be parsed'}.`;
+    return `The ${what} cannot be read as JSON: ${error instanceof Error ? error.message.slice(0, 200) : 'it cannot be parsed'}.`;
   }
   return isRow(parsed) ? parsed : `The ${what} is JSON, but ${kindOf(parsed)} and not an object.`;
 };
@@ -57,7 +57,33 @@ export interface RowMaker {
 
 export const originOf = (topic: string, partition: number, offset: bigint): Origin => ({ topic, partition, offset: offset.toString() });
 
-export const createRowMaker = (topic: string, includeMetadata: boolean): RowMaker => {
+export interface RowMakerOptions {
+  readonly includeMetadata: boolean;
+  /** See OpenSourceContext. */
+  readonly keyFields: readonly string[] | null;
+}
+
+/** Keys as our own target writes them (row-records.ts): of one column its text, of several a JSON array. */
+const parseKey = (key: Buffer, keyFields: readonly string[] | null): Row | string => {
+  const what = 'key of a record without a value';
+  const object = parseRow(key, what);
+  if (typeof object !== 'string' || keyFields === null || key.length === 0 || !isUtf8(key)) return object;
+  const text = key.toString('utf8');
+  const [only] = keyFields;
+  if (only !== undefined && keyFields.length === 1) return { [only]: text };
+  let values: Value;
+  try {
+    values = parseExactRow(text);
+  } catch {
+    return object;
+  }
+  if (!Array.isArray(values) || values.length !== keyFields.length) {
+    return `The ${what} is neither a JSON object nor an array of the ${keyFields.length} values ${keyFields.join(', ')}.`;
+  }
+  return Object.fromEntries(keyFields.map((field, index) => [field, values[index] ?? null]));
+};
+
+export const createRowMaker = (topic: string, { includeMetadata, keyFields }: RowMakerOptions): RowMaker => {
   const rows: Row[] = [];
   const unreadable: RejectedRow[] = [];
   // Where each row came from, without holding on to the record and the buffer behind it.
@@ -79,7 +105,7 @@ export const createRowMaker = (topic: string, includeMetadata: boolean): RowMake
     let row: Row | string;
     if (value !== null) row = parseRow(value, 'value');
     else if (key === null) row = 'The record has neither key nor value.';
-    else row = parseRow(key, 'key of a record without a value');
+    else row = parseKey(key, keyFields);
     if (typeof row === 'string') {
       reject(partition, message, row);
       return;

@@ -144,6 +144,57 @@ test('what is no JSON object is rejected with its offset, tombstones delete, lon
   expect(batch?.position).toEqual({ 0: '7' });
 });
 
+test('deletes that our own target wrote come back as deletes of the same keys', async () => {
+  for (const { primaryKey, keys } of [
+    { primaryKey: ['id'], keys: [{ id: '7' }, { id: 'plain, {text' }] },
+    { primaryKey: ['region', 'id'], keys: [{ region: 'north', id: 7 }] },
+  ]) {
+    const table = uniqueName('deletes');
+    const target = await openTarget(table, slotOf(), 1, { primaryKey });
+    await target.claim();
+    await target.deliver({
+      data: { kind: 'rows', rows: keys, ops: keys.map(() => 'delete' as const), originOf: () => ({}) },
+      rejected: [],
+      checkpoint: { position: {}, counts: noCounts },
+    });
+    await target.close();
+    const source = await openSource(table, { keyFields: primaryKey });
+    const batches = (await batchesOf(source, await source.firstPosition())) as RowBatch[];
+    await source.close();
+    expect(batches.flatMap(({ rows }) => rows)).toEqual(expect.arrayContaining(keys));
+    expect(batches.flatMap(({ ops }) => ops)).toEqual(keys.map(() => 'delete'));
+    expect(batches.flatMap(({ unreadable }) => unreadable)).toEqual([]);
+  }
+});
+
+test('a value nested too deep is rejected alone, and passes through untouched', async () => {
+  const deep = `{"id":1,"j":${'['.repeat(12_000)}${']'.repeat(12_000)}}`;
+  const topic = await topicWith(1, [
+    { key: null, value: deep },
+    { key: null, value: '{"id":2}' },
+  ]);
+  const source = await openSource(topic);
+  const first = await source.firstPosition();
+  const [batch] = (await batchesOf(source, first)) as RowBatch[];
+  expect(batch?.rows).toEqual([{ id: 2 }]);
+  expect(batch?.unreadable.map(({ code, reason }) => [code, reason])).toEqual([['ROW_UNREADABLE', expect.stringContaining('deeper than 1000 levels')]]);
+  expect((await batchesOf(source, first, 'kafka-records')).map(({ kind }) => kind)).toEqual(['encoded']);
+  await source.close();
+});
+
+test("the platform's own topics and Kafka's are neither read nor written nor listed", async () => {
+  await (await openTarget(uniqueName('any'), slotOf(), 1)).close();
+  for (const topic of ['tributary.pipeline-commands', '_tributary_checkpoints', '__consumer_offsets']) {
+    const reserved = { code: 'CONFIG_INVALID', message: expect.stringContaining('reserved') as string };
+    expect(sourceConfig.safeParse({ topic, bootstrap_servers: 'k:1' }).error?.issues[0]?.message).toContain(`"${topic}" is reserved`);
+    await expect(openSource('any', { stream: topic })).rejects.toMatchObject(reserved);
+    await expect(openTarget(topic, slotOf(), 1)).rejects.toMatchObject(reserved);
+    await expect(openTarget('any', slotOf(), 1, { errorTable: topic })).rejects.toMatchObject(reserved);
+    const listed = await kafkaSource.streams(sourceConfig.parse({ topic: 'any', bootstrap_servers: testServers().kafkaBrokers }), context);
+    expect(listed.map(({ name }) => name)).not.toContain(topic);
+  }
+});
+
 test('records pass through untouched', async () => {
   const records: OutRecord[] = [
     { key: 'k', value: 'not JSON at all', timestamp: '1700000000123', headers: { h: ['1', '2'] } },

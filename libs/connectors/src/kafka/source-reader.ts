@@ -15,6 +15,7 @@ export interface SliceOptions {
   readonly partitions: () => Promise<number[]>;
   readonly mode: 'continuous' | 'once';
   readonly includeMetadata: boolean;
+  readonly keyFields: readonly string[] | null;
 }
 
 export interface SliceReader extends Reader {
@@ -113,7 +114,7 @@ export const openSlice = (options: SliceOptions, from: Position, read: ReadOptio
   const positionText = (): Position => Object.fromEntries([...position].map(([partition, offset]) => [String(partition), offset.toString()]));
 
   const nextRows = (): Batch => {
-    const maker = createRowMaker(topic, options.includeMetadata);
+    const maker = createRowMaker(topic, options);
     const { bytes, newestAt } = fill(maker.add);
     return {
       kind: 'rows',

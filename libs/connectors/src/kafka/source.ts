@@ -7,10 +7,10 @@ import type { KafkaClient } from '@tributary/kafka/connection';
 import { commitGroupOffsets } from '@tributary/kafka/group-offsets';
 import { openReader } from '@tributary/kafka/reader';
 import { earliestOffsets, latestOffsets, listTopics, offsetsForTimestamp, topicPartitions } from '@tributary/kafka/topics';
-import { checkpointsTopic } from './checkpoints.ts';
 import type { KafkaSourceConfig } from './config.ts';
 import { connect, using } from './connect.ts';
 import { createRowMaker } from './message-rows.ts';
+import { isReservedTopic, refuseReservedTopic } from './reserved-topics.ts';
 import { openSlice, type SliceReader } from './source-reader.ts';
 
 /** Lag tools look every few seconds; more commits than this only burden the brokers. */
@@ -23,8 +23,9 @@ const asPosition = (offsets: ReadonlyMap<number, bigint>): Position =>
   Object.fromEntries([...offsets].map(([partition, offset]) => [String(partition), offset.toString()]));
 
 const openSource = async (config: KafkaSourceConfig, context: OpenSourceContext): Promise<Source> => {
-  const client = await connect(config.bootstrap_servers, config, context);
   const topic = context.stream ?? config.topic;
+  refuseReservedTopic(topic);
+  const client = await connect(config.bootstrap_servers, config, context);
   const groupId = config.consumer_group_id ?? `tributary-${context.consumerId}`;
   const slices: SliceReader[] = [];
   let committedAt = 0;
@@ -56,7 +57,11 @@ const openSource = async (config: KafkaSourceConfig, context: OpenSourceContext)
       return asPosition(furthest);
     },
     read: (from, options) => {
-      const slice = openSlice({ client, topic, partitions, mode: context.mode, includeMetadata: config.include_metadata }, from, options);
+      const slice = openSlice(
+        { client, topic, partitions, mode: context.mode, includeMetadata: config.include_metadata, keyFields: context.keyFields ?? null },
+        from,
+        options,
+      );
       slices.push(slice);
       return slice;
     },
@@ -122,7 +127,7 @@ const rowsBetween = async (
     while (open.size > 0) {
       for (const { partition, messages, nextOffset } of await reader.next(signal)) {
         for (const message of messages) {
-          const maker = createRowMaker(topic, config.include_metadata);
+          const maker = createRowMaker(topic, { includeMetadata: config.include_metadata, keyFields: null });
           maker.add(partition, message);
           const [rejected] = maker.unreadable;
           const row = rejected === undefined ? maker.rows[0] : { _unreadable: rejected.reason, _payload: rejected.payload };
@@ -171,9 +176,12 @@ export const kafkaSource: SourceConnector<KafkaSourceConfig> = {
   },
   streams: (config, context) =>
     using(config.bootstrap_servers, config, context, async (client) =>
-      (await listTopics(client)).filter(({ name }) => name !== checkpointsTopic).map(({ name }) => ({ name, schema: null })),
+      (await listTopics(client)).filter(({ name }) => !isReservedTopic(name)).map(({ name }) => ({ name, schema: null })),
     ),
-  sample: (config, context) =>
-    using(config.bootstrap_servers, config, context, (client) => newestRows(client, context.stream ?? config.topic, context.limit, config, context.signal)),
+  sample: async (config, context) => {
+    const topic = context.stream ?? config.topic;
+    refuseReservedTopic(topic);
+    return using(config.bootstrap_servers, config, context, (client) => newestRows(client, topic, context.limit, config, context.signal));
+  },
   open: openSource,
 };

@@ -1,5 +1,5 @@
 import { runChecks } from '@tributary/connector-sdk/check';
-import { stringifyExact } from '@tributary/connector-sdk/exact-json';
+import { isTooDeepError, shownExact, stringifyExact } from '@tributary/connector-sdk/exact-json';
 import { cutText } from '@tributary/connector-sdk/payload';
 import { withRefused, type Delivery, type DeliveryResult, type OpenTargetContext, type Target, type TargetConnector } from '@tributary/connector-sdk/target';
 import { slotId, type Checkpoint, type RejectedRow, type Slot } from '@tributary/contracts/ops';
@@ -8,10 +8,12 @@ import { TributaryError } from '@tributary/errors/error';
 import type { KafkaClient } from '@tributary/kafka/connection';
 import { openProducer, type OutRecord, type TransactionalProducer } from '@tributary/kafka/producer';
 import { createTopicIfMissing, listTopics } from '@tributary/kafka/topics';
-import { checkpointPartition, checkpointRecord, checkpointsTopic, ensureCheckpointsTopic, readCheckpoints, type NamedCheckpoint } from './checkpoints.ts';
+import { checkpointsTopic } from './checkpoints-topic.ts';
+import { checkpointPartition, checkpointRecord, ensureCheckpointsTopic, readCheckpoints, type NamedCheckpoint } from './checkpoints.ts';
 import type { KafkaTargetConfig } from './config.ts';
 import { connect } from './connect.ts';
 import { printable } from './message-rows.ts';
+import { refuseReservedTopic } from './reserved-topics.ts';
 import { keyOf, missingKeyColumn } from './row-records.ts';
 
 const transactionalIdOf = ({ subscriptionId, slices, slice }: Slot): string => `tributary.${subscriptionId}.${slices}.${slice}`;
@@ -19,6 +21,21 @@ const transactionalIdOf = ({ subscriptionId, slices, slice }: Slot): string => `
 const payloadText = (value: Buffer | string | null): string => (typeof value === 'string' ? cutText(value) : printable(value ?? Buffer.alloc(0)));
 
 const errorRecord = ({ code, reason, payload, origin }: RejectedRow): OutRecord => ({ key: null, value: JSON.stringify({ code, reason, payload, origin }) });
+
+/** The record of a row, or why there can be none. */
+const recordOf = (row: Row, isDelete: boolean, table: string, primaryKey: readonly string[]): OutRecord | string => {
+  try {
+    if (primaryKey.length === 0) {
+      return isDelete ? `"${table}" has no primary key, so nothing can be deleted from it.` : { key: null, value: stringifyExact(row) };
+    }
+    const key = keyOf(row, primaryKey);
+    if (key === null) return `Column "${missingKeyColumn(row, primaryKey)}" is part of the key of "${table}" and has no value.`;
+    return { key, value: isDelete ? null : stringifyExact(row) };
+  } catch (error) {
+    if (!isTooDeepError(error)) throw error;
+    return 'The row is nested too deep to be written as JSON.';
+  }
+};
 
 /** Records to write, and at the same index where each came from; rows that cannot be records. */
 interface Prepared {
@@ -43,25 +60,22 @@ const prepare = (data: Delivery['data'], table: string, primaryKey: readonly str
   for (let index = 0; index < rows.length; index++) {
     const row = rows[index] as Row;
     const isDelete = ops !== null && ops[index] === 'delete';
-    let key: string | null = null;
-    let reason: string | null = null;
-    if (primaryKey.length > 0) {
-      key = keyOf(row, primaryKey);
-      if (key === null) reason = `Column "${missingKeyColumn(row, primaryKey)}" is part of the key of "${table}" and has no value.`;
-    } else if (isDelete) reason = `"${table}" has no primary key, so nothing can be deleted from it.`;
-    if (reason !== null) {
-      refused.push({ code: 'ROW_REFUSED', reason, payload: payloadText(stringifyExact(row)), origin: data.originOf(index) });
-      rowsOfRecords ??= records.map((_, record) => record);
+    const record = recordOf(row, isDelete, table, primaryKey);
+    if (typeof record === 'string') {
+      refused.push({ code: 'ROW_REFUSED', reason: record, payload: payloadText(shownExact(row)), origin: data.originOf(index) });
+      rowsOfRecords ??= [...records.keys()];
       continue;
     }
     rowsOfRecords?.push(index);
-    records.push({ key, value: isDelete ? null : stringifyExact(row) });
+    records.push(record);
   }
   return { records, refused, originOf: (index) => data.originOf(rowsOfRecords === null ? index : (rowsOfRecords[index] ?? -1)) };
 };
 
 const openTarget = async (config: KafkaTargetConfig, context: OpenTargetContext): Promise<Target> => {
   const { table, slot, epoch, primaryKey, errorTable, signal, log } = context;
+  refuseReservedTopic(table);
+  if (errorTable !== null) refuseReservedTopic(errorTable);
   const client = await connect(config.bootstrap_server, config, context);
   let producer: TransactionalProducer | null = null;
   let partition = 0;

@@ -2,10 +2,9 @@
 import { connect } from 'node:net';
 import { runChecks } from '@tributary/connector-sdk/check';
 import type { CallContext, CheckStep } from '@tributary/connector-sdk/source';
-import type { ErrorCode } from '@tributary/errors/codes';
 import { messageOf, TributaryError } from '@tributary/errors/error';
 import type { ConnectionConfig } from './config.ts';
-import { openSession, placeOf, type Session } from './connect.ts';
+import { openSession, placeOf, type SeenOnTheWay, type Session } from './connect.ts';
 import { quoteName } from './identifiers.ts';
 import { explainError, type Side } from './server-errors.ts';
 
@@ -16,16 +15,18 @@ export const testConnection = async (
   side: Side,
   more: readonly { readonly name: string; readonly run: (session: Session) => Promise<string> }[] = [],
 ): Promise<CheckStep[]> => {
+  const seen: SeenOnTheWay = { tls: 'none', signedIn: false };
   let opening: Promise<Session> | undefined;
-  const open = (): Promise<Session> => (opening ??= openSession(config, { side, tag: 'tributary test', signal: context.signal }));
-  /** Opening a session is one call that can fail in several ways: each step fails for its own codes, and the last for all others. */
-  const failing = async (codes: readonly ErrorCode[], message: (session: Session | null) => string): Promise<string> => {
-    try {
-      return message(await open());
-    } catch (error) {
-      if (error instanceof TributaryError && !codes.includes(error.code)) return message(null);
-      throw error;
-    }
+  const open = (): Promise<Session> => (opening ??= openSession(config, { side, tag: 'tributary test', signal: context.signal, seen }));
+  /** Opening a session is one call: a step that it got past tells so, and the first that it did not get past tells the failure. */
+  const gettingPast = async (message: () => string | null): Promise<string> => {
+    const failure = await open().then(
+      () => null,
+      (error: unknown) => explainError(error, side, placeOf(config)),
+    );
+    const said = message();
+    if (said === null) throw failure ?? new TributaryError('INTERNAL', 'A session was opened without being signed in.');
+    return said;
   };
   const asking = (name: string, run: (session: Session) => Promise<string>) => ({
     name,
@@ -46,18 +47,19 @@ export const testConnection = async (
           await reach(config, context.signal).catch((error: unknown) => {
             throw explainError(error, side, placeOf(config));
           });
-          return `${config.host}:${config.port} answers.`;
+          return `${config.host}:${config.port} accepts connections.`;
         },
       },
       {
         name: 'tls',
         run: () =>
-          failing(['TLS_FAILED'], (session) => {
-            if (config.ssl_mode === 'disable') return 'Not encrypted, as configured.';
-            return session === null || session.isEncrypted ? 'Encrypted.' : 'Not encrypted: the server offers no TLS, and `prefer` goes on without.';
+          gettingPast(() => {
+            if (config.ssl_mode === 'disable') return 'Not used, as configured: ssl_mode is `disable`.';
+            if (seen.tls === 'established') return 'Encrypted.';
+            return seen.tls === 'refused' && config.ssl_mode === 'prefer' ? 'Not encrypted: the server offers no TLS, and `prefer` goes on without.' : null;
           }),
       },
-      { name: 'sign in', run: () => failing(['CREDENTIALS_REJECTED'], () => `Signed in as ${config.user}.`) },
+      { name: 'sign in', run: () => gettingPast(() => (seen.signedIn ? `Signed in as ${config.user}.` : null)) },
       asking('database', async (session) => {
         const [facts] = await session.query<{ version: string }>(`select current_setting('server_version') as version`);
         return `Database ${config.database} on PostgreSQL ${facts?.version}.`;

@@ -10,8 +10,17 @@ export interface SessionOptions {
   readonly side: Side;
   /** Shown by the server as application_name; at most 63 bytes. */
   readonly tag: string;
+  /** Filled while the session is opened, also when that fails. */
+  readonly seen?: SeenOnTheWay;
   /** Aborted: the session is cut at once, and what waits for it fails with the signal's reason. */
   readonly signal: AbortSignal;
+}
+
+/** How far opening a session came. */
+export interface SeenOnTheWay {
+  /** `refused`: the server said that it offers no TLS. */
+  tls: 'none' | 'established' | 'refused';
+  signedIn: boolean;
 }
 
 export interface Session {
@@ -102,6 +111,7 @@ const connectClient = async (config: ConnectionConfig, options: SessionOptions):
       application_name: options.tag,
       types: asText,
     });
+    if (options.seen !== undefined) watch(client, options.seen);
     const cut = (): void => {
       client.connection.stream.destroy();
     };
@@ -122,9 +132,24 @@ const connectClient = async (config: ConnectionConfig, options: SessionOptions):
   try {
     return await attempt(tlsOptions(config));
   } catch (error) {
-    if (config.ssl_mode === 'prefer' && messageOf(error).includes('does not support SSL')) return attempt(false);
+    if (!messageOf(error).includes('does not support SSL')) throw error;
+    if (options.seen !== undefined) options.seen.tls = 'refused';
+    if (config.ssl_mode === 'prefer') return attempt(false);
     throw error;
   }
+};
+
+const watch = (client: pg.Client, seen: SeenOnTheWay): void => {
+  const { connection } = client;
+  // The driver says so when the handshake begins.
+  connection.once('sslconnect', () => {
+    connection.stream.once('secureConnect', () => {
+      seen.tls = 'established';
+    });
+  });
+  connection.once('authenticationOk', () => {
+    seen.signedIn = true;
+  });
 };
 
 const tlsOptions = (config: ConnectionConfig): ConnectionOptions => {

@@ -2,7 +2,7 @@
  * Rows ↔ the text format of COPY: one line a row, tabs between values, `\N` for null, backslash escapes.
  * https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.2
  */
-import { parseExact, stringifyExact } from '@tributary/connector-sdk/exact-json';
+import { isTooDeepError, parseExact, stringifyExact } from '@tributary/connector-sdk/exact-json';
 import type { ColumnType, Row, Value } from '@tributary/contracts/types';
 import type { PgType } from './types.ts';
 
@@ -28,6 +28,15 @@ const escapeText = (text: string): string => {
   return text.replaceAll(specials, (character) => escapes[character] ?? character);
 };
 
+const jsonText = (value: Value): string => {
+  try {
+    return stringifyExact(value);
+  } catch (error) {
+    if (!isTooDeepError(error)) throw error;
+    throw new UnwritableValue('the value is nested too deep');
+  }
+};
+
 const encodeValue: EncodeValue = (value) => {
   switch (typeof value) {
     case 'string':
@@ -42,11 +51,11 @@ const encodeValue: EncodeValue = (value) => {
     default:
       if (value === null) return '\\N';
       if (value instanceof Uint8Array) return `\\\\x${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}`;
-      return escapeText(stringifyExact(value));
+      return escapeText(jsonText(value));
   }
 };
 
-const encodeJson: EncodeValue = (value) => (value === null || value === undefined ? '\\N' : escapeText(stringifyExact(value)));
+const encodeJson: EncodeValue = (value) => (value === null || value === undefined ? '\\N' : escapeText(jsonText(value)));
 
 /** A list as an array literal: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO; anything else as it is. */
 const encodeArray: EncodeValue = (value) => (Array.isArray(value) ? escapeText(arrayLiteral(value)) : encodeValue(value));
@@ -60,7 +69,7 @@ const arrayLiteral = (items: readonly Value[]): string =>
         typeof item === 'string'
           ? item
           : typeof item === 'object' && !(item instanceof Uint8Array)
-            ? stringifyExact(item)
+            ? jsonText(item)
             : item instanceof Uint8Array
               ? `\\x${Buffer.from(item).toString('hex')}`
               : String(item);

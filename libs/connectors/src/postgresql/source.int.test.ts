@@ -84,6 +84,20 @@ const resumesExactly = async (table: string, more: Partial<SourceConfig>, maxRow
   return all;
 };
 
+test('a row with JSON nested too deep is rejected alone', async () => {
+  await admin.query(`create table deep (id int primary key, j json);
+    insert into deep values (1, '1'), (2, (repeat('[', 2000) || repeat(']', 2000))::json), (3, '[3]')`);
+  const source = await open('deep');
+  const batch = await source.read(await source.firstPosition(), { format: 'rows', maxRows: 10, maxBytes: 1 << 20 }).next(AbortSignal.timeout(10_000));
+  await source.close();
+  if (typeof batch === 'string' || batch.kind !== 'rows') throw new Error('no rows');
+  expect(batch.rows).toEqual([
+    { id: 1, j: 1 },
+    { id: 3, j: [3] },
+  ]);
+  expect(batch.unreadable).toMatchObject([{ code: 'ROW_UNREADABLE', reason: expect.stringContaining('deeper than 1000') as string, origin: { id: '2' } }]);
+});
+
 test('values of every type keep all their digits', async () => {
   await admin.query(`create type pair as (a int, b text); create domain price as numeric(10, 2);
     create table kinds (id int8 primary key, s int2, i int4, f4 float4, f8 float8, n numeric, p price, b bool, d date, t time, ts timestamp, tz timestamptz, raw bytea, j json, jb jsonb, u uuid, tags text[], grid int[][], c pair, iv interval, x text);
@@ -158,6 +172,19 @@ test('a row that turns up later with the last cursor value is still read, once',
   expect(rowsOf(await pieces(reader, 1)).map((row) => row['id'])).toEqual([12]);
   expect(rowsOf(first).length).toBe(11);
   await source.close();
+});
+
+test('rows that were read and then change together to one newer cursor value are all read again', async () => {
+  await admin.query(`create table together (id int primary key, note text, at int)`);
+  await admin.query(`insert into together values (1, 'a', 10), (2, 'b', 10), (3, 'c', 10)`);
+  const source = await open('together', { cursor_column: 'at' }, 'continuous');
+  const reader = source.read(await source.firstPosition(), { format: 'rows', maxRows: 100, maxBytes: 1e6 });
+  expect((await pieces(reader, 3)).flatMap(({ rows }) => rows)).toHaveLength(3);
+  await admin.query(`update together set note = 'new', at = 11`);
+  const again = (await pieces(reader, 3)).flatMap(({ rows }) => rows);
+  await source.close();
+  expect(new Set(again.map((row) => row['id']))).toEqual(new Set([1, 2, 3]));
+  expect(again.every((row) => row['note'] === 'new')).toBe(true);
 });
 
 test('more rows of one cursor value than a checkpoint lists are read once each', async () => {

@@ -1,8 +1,9 @@
 /** Reads a table in keyset chunks by COPY, then looks for more at intervals. */
 import { setTimeout as wait } from 'node:timers/promises';
 import { to as copyTo } from 'pg-copy-streams';
+import { cutText } from '@tributary/connector-sdk/payload';
 import type { ConnectorLog, Reader, ReadOptions } from '@tributary/connector-sdk/source';
-import type { Origin, Position, RowBatch } from '@tributary/contracts/ops';
+import type { Origin, Position, RejectedRow, RowBatch } from '@tributary/contracts/ops';
 import type { Row } from '@tributary/contracts/types';
 import { TributaryError } from '@tributary/errors/error';
 import type { Session } from './connect.ts';
@@ -41,6 +42,8 @@ interface Pass {
   lines: AsyncGenerator<Lines> | null;
   /** Keys to pass over, with how often. */
   skip: Map<string, number>;
+  /** The cursor that the rows in `skip` had; `position.cursor` moves on within the pass, and a key may come back with a newer one. */
+  readonly skipCursor: string | null;
   rowsInChunk: number;
 }
 
@@ -71,7 +74,7 @@ export const tableReader = (from: Position, options: TableReaderOptions): Reader
     }
     const skip = new Map<string, number>();
     for (const key of position.sameCursor ?? []) skip.set(JSON.stringify(key), (skip.get(JSON.stringify(key)) ?? 0) + 1);
-    return { phase, last, writers: await currentWriters(open, options.oid), behind: null, lines: null, skip, rowsInChunk: 0 };
+    return { phase, last, writers: await currentWriters(open, options.oid), behind: null, lines: null, skip, skipCursor: position.cursor, rowsInChunk: 0 };
   };
 
   const chunkStatement = (current: Pass): string => {
@@ -95,24 +98,35 @@ export const tableReader = (from: Position, options: TableReaderOptions): Reader
   const batchOf = (current: Pass, { lines, bytes }: Lines): RowBatch | null => {
     const rows: Row[] = [];
     const keys: (readonly string[])[] = [];
+    const unreadable: RejectedRow[] = [];
     let cursor: string | null = null;
     for (const line of lines) {
       const fields = splitLine(line);
       const key = table.key.map((term) => fields[term.field] ?? '');
       cursor = table.cursor === null || current.phase === 'nulls' ? null : (fields[table.cursor.field] ?? null);
       current.behind = cursor === null ? key : [cursor, ...key];
-      if (current.skip.size > 0 && cursor === position.cursor && wasRead(current.skip, key)) continue;
+      if (current.skip.size > 0 && cursor === current.skipCursor && wasRead(current.skip, key)) continue;
       position = advance(position, cursor, key);
-      rows.push(rowOf(table, fields));
-      keys.push(key);
+      try {
+        rows.push(rowOf(table, fields));
+        keys.push(key);
+      } catch (error) {
+        if (!(error instanceof SyntaxError)) throw error;
+        unreadable.push({
+          code: 'ROW_UNREADABLE',
+          reason: `The row holds JSON that cannot be read: ${error.message}.`,
+          payload: cutText(line),
+          origin: originOf(table, key),
+        });
+      }
     }
     current.rowsInChunk += lines.length;
-    if (rows.length === 0) return null;
+    if (rows.length + unreadable.length === 0) return null;
     const batch: RowBatch = {
       kind: 'rows',
       rows,
       originOf: (at) => originOf(table, keys[at] ?? []),
-      unreadable: [],
+      unreadable,
       position: writePosition(position),
       bytes,
       newestAt: table.cursor?.isInstant === true && cursor !== null ? instantOf(cursor) : null,

@@ -4,7 +4,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { OpenTargetContext, Target } from '@tributary/connector-sdk/target';
 import { noCounts, type OpKind } from '@tributary/contracts/ops';
-import type { Column, ColumnType, Row } from '@tributary/contracts/types';
+import type { Column, ColumnType, Row, Value } from '@tributary/contracts/types';
 import { freshDatabase, uniqueName, type FreshDatabase } from '@tributary/devstack/testing';
 import { targetConfig, type ConnectionConfig } from './config.ts';
 import { postgresqlTarget } from './target.ts';
@@ -150,6 +150,18 @@ test('rows that constraints, other keys, triggers and column types refuse are fo
   ]);
   expect((await all('strict')).length).toBe(2994);
   expect((await all('strict_errors')).map((row) => row['payload'])).toContainEqual('{"id":2500,"note":"x","size":70000}');
+});
+
+test('a row nested deeper than JSON can be written of is refused alone', async () => {
+  let deep: Value = 1;
+  for (let depth = 0; depth < 12_000; depth++) deep = [deep];
+  const target = await claimed('deep', { columns: [column('id', 'LONG', false), column('note', 'JSON')] });
+  const { refused } = await deliver(target, [
+    { id: 1, note: [1] },
+    { id: 2, note: deep },
+  ]);
+  await target.close();
+  expect(refused).toMatchObject([{ code: 'ROW_REFUSED', reason: expect.stringContaining('nested too deep') as string }]);
 });
 
 test('a batch of bad rows alone does not take for ever', async () => {

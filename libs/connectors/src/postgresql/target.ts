@@ -1,5 +1,5 @@
 /** Writes rows to a table, exactly once: rows, rejected rows and checkpoint are one transaction, conditional on the claim. */
-import { stringifyExact } from '@tributary/connector-sdk/exact-json';
+import { shownExact } from '@tributary/connector-sdk/exact-json';
 import { cutText } from '@tributary/connector-sdk/payload';
 import { withRefused, type Delivery, type DeliveryResult, type OpenTargetContext, type Target, type TargetConnector } from '@tributary/connector-sdk/target';
 import { slotId, type OpKind, type RejectedRow } from '@tributary/contracts/ops';
@@ -105,7 +105,7 @@ const targetOn = (session: Session, config: ConnectionConfig, context: OpenTarge
   const refusedRow = (rows: readonly Row[], index: number, reason: string, originOf: (index: number) => RejectedRow['origin']): RejectedRow => ({
     code: 'ROW_REFUSED',
     reason,
-    payload: cutText(stringifyExact(rows[index] ?? null)),
+    payload: cutText(shownExact(rows[index] ?? null)),
     origin: originOf(index),
   });
 

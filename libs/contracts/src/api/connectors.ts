@@ -1,6 +1,6 @@
 /** Connections, as the pipelines API calls them: connectors. */
 import { z } from 'zod';
-import { defineEndpoint, idParams, pageOf, pageQuery } from './endpoint.ts';
+import { defineEndpoint, idParams, label as name, pageOf, pageQuery } from './endpoint.ts';
 
 const tag = 'connectors';
 
@@ -18,7 +18,6 @@ export const connector = z
   .meta({ id: 'Connector' });
 
 const config = z.record(z.string(), z.unknown());
-const name = z.string().trim().min(1).max(255);
 
 const listQuery = pageQuery.extend({ search: z.string().max(255).optional(), team_id: z.string().optional() });
 

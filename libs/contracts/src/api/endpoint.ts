@@ -78,4 +78,12 @@ export const pageWindow = (query: z.infer<typeof pageQuery>): { skip: number; li
   return { skip, limit, page: Math.floor(skip / limit) + 1 };
 };
 
+/** Names of things: one line of text. */
+export const label = z
+  .string()
+  .trim()
+  .min(1)
+  .max(255)
+  .refine((text) => !/\p{Cc}/u.test(text), 'must not contain control characters');
+
 export const idParams = z.object({ id: z.string().min(1).max(64) });

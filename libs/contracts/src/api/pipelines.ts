@@ -1,8 +1,8 @@
 /** Pipelines, flat as the guide shows them. */
 import { z } from 'zod';
 import { countsSchema } from '../events/slot-reports.ts';
-import { mapperConfig } from '../mapper.ts';
-import { defineEndpoint, idParams, pageOf, pageQuery } from './endpoint.ts';
+import { givenMapperConfig, mapperConfig } from '../mapper.ts';
+import { defineEndpoint, idParams, label, pageOf, pageQuery } from './endpoint.ts';
 import { slotSpec } from './internal.ts';
 
 const tag = 'pipelines';
@@ -15,7 +15,6 @@ const pipelineName = z
   .max(255, 'must have at most 255 characters')
   .regex(/^[A-Za-z0-9_-]*$/, 'must contain only letters, digits, hyphens and underscores');
 const anyId = z.string().min(1).max(64);
-const label = z.string().trim().min(1).max(255);
 const config = z.record(z.string(), z.unknown());
 
 /** Fields that say where a pipeline reads and writes: each side either an existing connection or a new one. */
@@ -49,7 +48,7 @@ const flowFields = {
   datamodel_error_table_target_id: anyId.nullish(),
   subscription_target_table_name: label.nullish().meta({ description: 'Table, topic or file to write' }),
   subscription_backfill: z.boolean().nullish().meta({ description: 'true: from the earliest record; false: what comes after the start' }),
-  subscription_mapper_config: mapperConfig.nullish(),
+  subscription_mapper_config: givenMapperConfig.nullish(),
   subscription_consumer_id: label.nullish().meta({ description: 'Made when it is not given' }),
   subscription_error_table_enabled: z.boolean().nullish().meta({ description: 'Default true' }),
   subscription_error_table_name: label.nullish().meta({ description: 'Default: the target table with `_errors`' }),

@@ -1,6 +1,6 @@
 /** Trying a transformation on messages, before a pipeline runs it. */
 import { z } from 'zod';
-import { mapperConfig } from '../mapper.ts';
+import { givenMapperConfig } from '../mapper.ts';
 import { defineEndpoint } from './endpoint.ts';
 
 const message = z.record(z.string(), z.unknown());
@@ -13,7 +13,7 @@ export const processMapper = defineEndpoint({
   auth: 'user',
   tag: 'transformations',
   summary: 'Process mapper transformation: the rows that the mapper makes of these messages, and the messages it rejects',
-  body: z.strictObject({ mapper_config: mapperConfig, messages: z.array(message).min(1).max(1000) }),
+  body: z.strictObject({ mapper_config: givenMapperConfig, messages: z.array(message).min(1).max(1000) }),
   replies: {
     200: z.object({
       rows: z.array(message).meta({ description: 'Integers beyond 2^53 are answered as text' }),

@@ -1,11 +1,10 @@
 /** Subscriptions: one data model into one target table. A pipeline has one, which it is started and paused with. */
 import { z } from 'zod';
-import { mapperConfig } from '../mapper.ts';
-import { defineEndpoint, idParams, pageOf, pageQuery } from './endpoint.ts';
+import { givenMapperConfig, mapperConfig } from '../mapper.ts';
+import { defineEndpoint, idParams, label, pageOf, pageQuery } from './endpoint.ts';
 import { shownStates } from './pipelines.ts';
 
 const tag = 'subscriptions';
-const label = z.string().trim().min(1).max(255);
 
 export const subscriptionView = z
   .object({
@@ -66,7 +65,7 @@ export const updateSubscription = defineEndpoint({
   body: z.strictObject({
     target_table_name: label.nullish(),
     backfill: z.boolean().nullish(),
-    mapper_config: mapperConfig.nullish(),
+    mapper_config: givenMapperConfig.nullish(),
     consumer_id: label.nullish(),
     error_table_enabled: z.boolean().nullish(),
     error_table_name: label.nullish(),

@@ -294,3 +294,7 @@ test('whatever value: a cast gives a value or undefined, and never throws', () =
     }
   }
 });
+
+test('JSON nested too deep is none', () => {
+  expect(compileCast('json', null)('['.repeat(12_000) + ']'.repeat(12_000))).toBeUndefined();
+});

@@ -351,3 +351,18 @@ test('two thousand columns compile and map', () => {
   const rows = mapping(config)({ a });
   expect(typeof rows === 'string' ? rows : rows[0]?.['c1999']).toBe(1999);
 });
+
+test('fields that a key is made of are told where a value can be made of their text', () => {
+  const keyFields = (config: MapperConfig) => compileMapper(config).keyFields;
+  const id = { key: 'id', path: '$.order_id', cast: 'int', primary_key: true } as const;
+  expect(keyFields([{ key: 'a', path: '$.a' }, id, { key: 'region', path: 'region', cast: 'string', primary_key: true }])).toEqual(['order_id', 'region']);
+  for (const other of [{ cast: null }, { cast: 'json' }, { path: '$.a.b' }, { path: '$.list[0]' }, { path: null, static: 1 }] as const) {
+    expect(
+      keyFields([
+        { ...id, ...other },
+        { ...id, key: 'second' },
+      ]),
+    ).toBeNull();
+  }
+  expect(keyFields([{ key: 'a', path: '$.a' }])).toBeNull();
+});

@@ -26,6 +26,11 @@ export interface CompiledMapper {
   /** In the order of the config; what the target is opened with. */
   readonly columns: readonly Column[];
   readonly primaryKey: readonly string[];
+  /**
+   * The record's own fields that the key columns are taken from, in the order of `primaryKey`; null unless each is one plain field whose
+   * cast tells a value from its text.
+   */
+  readonly keyFields: readonly string[] | null;
   /** Appends the rows of `record` to `out`. False when the record is rejected: `out` is as it was, and `rejection()` says why. */
   map(record: Row, op: OpKind, out: Row[]): boolean;
   /** Why the last record was rejected; to be asked before the next is mapped. */
@@ -70,6 +75,7 @@ export const compileMapper = (config: MapperConfig, options: { readonly encrypti
   return {
     columns: columns.map(({ column }) => column),
     primaryKey: keys.map((index) => config[index]?.key ?? ''),
+    keyFields: keyFieldsOf(keys.flatMap((index) => columns[index] ?? [])),
     map: (record, op, out) => {
       const before = out.length;
       if (op === 'upsert' ? mapUpsert(record, out) : mapDelete(record, out)) return true;
@@ -78,6 +84,16 @@ export const compileMapper = (config: MapperConfig, options: { readonly encrypti
     },
     rejection: () => describe(columns[fault.column]?.config, fault),
   };
+};
+
+/** Without a cast `42` and `"42"` are two keys, and their text does not say which it was. */
+const keyFieldsOf = (keys: readonly MappedColumn[]): readonly string[] | null => {
+  const fields = keys.flatMap(({ config, paths, concatenated }) => {
+    const [path] = paths;
+    const [step] = path ?? [];
+    return !concatenated && path?.length === 1 && step?.kind === 'key' && config.cast != null && config.cast !== 'json' ? [step.key] : [];
+  });
+  return keys.length > 0 && fields.length === keys.length ? fields : null;
 };
 
 const readColumn = (config: MapperColumn, encryptionKey: Buffer | undefined): MappedColumn => {
