@@ -13,18 +13,20 @@ import { openStore, type Connection } from '@tributary/store/connection';
 import { outboxEvent } from '@tributary/store/outbox';
 import { slotsModel } from '@tributary/store/slots';
 import { z } from 'zod';
-import { consumeEvents, deadLetterTopic, on } from './consume.ts';
+import { consumeEvents, on } from './consume.ts';
 import { openPublisher, type Publisher } from './publish.ts';
 import { startRelay } from './relay.ts';
+import { deadLetterTopic, topicName } from './topics.ts';
 
 const log = createLogger({ service: 'test', level: 'fatal' });
+const namespace = 'bus-test';
 let kafka: KafkaClient;
 let publisher: Publisher;
 let database: FreshDatabase;
 let store: Connection;
 beforeAll(async () => {
   kafka = await connectKafka({ brokers: [testServers().kafkaBrokers], clientId: 'bus-test', securityProtocol: 'PLAINTEXT' });
-  publisher = await openPublisher(kafka);
+  publisher = await openPublisher(kafka, namespace);
   database = await freshDatabase('mongodb');
   store = await openStore({ uri: testServers().mongodb, database: database.name });
 });
@@ -46,7 +48,8 @@ test('events arrive in order per aggregate, parsed, under the trace they were ca
   const seen: { event: Envelope; n: number; trace: string | null }[] = [];
   const consumer = await consumeEvents({
     client: kafka,
-    groupId: uniqueName('g'),
+    namespace,
+    group: uniqueName('g'),
     topic: definition.topic,
     log,
     health: createHealth(),
@@ -64,7 +67,8 @@ test('what cannot be read goes to the dead-letter topic with the reason, and the
   const seen: number[] = [];
   const consumer = await consumeEvents({
     client: kafka,
-    groupId: uniqueName('g'),
+    namespace,
+    group: uniqueName('g'),
     topic: definition.topic,
     log,
     health: createHealth(),
@@ -72,7 +76,7 @@ test('what cannot be read goes to the dead-letter topic with the reason, and the
   });
   const producer = await openProducer(kafka, { idempotent: true });
   const good = outboxEvent(definition, { aggregateId: 'a', seq: 1 }, { n: 1 });
-  await producer.send(definition.topic, [
+  await producer.send(topicName(namespace, definition.topic), [
     { key: 'a', value: 'no JSON at all' },
     { key: 'a', value: JSON.stringify({ ...good, data: { n: 'one' } }) },
     { key: 'a', value: JSON.stringify({ ...good, name: 'thing.unheard-of.v9' }) },
@@ -83,7 +87,7 @@ test('what cannot be read goes to the dead-letter topic with the reason, and the
   const dead: { value: string; reason: string }[] = [];
   const reader = await consumeGroup(kafka, {
     groupId: uniqueName('g'),
-    topics: [deadLetterTopic(definition.topic)],
+    topics: [deadLetterTopic(topicName(namespace, definition.topic))],
     fromBeginning: true,
     onMessage: async ({ value, headers }) => void dead.push({ value: String(value), reason: String(headers?.['reason']) }),
   });
@@ -100,7 +104,8 @@ test('an event whose handler fails is handed over again, before any later one of
   const tries: number[] = [];
   const consumer = await consumeEvents({
     client: kafka,
-    groupId: uniqueName('g'),
+    namespace,
+    group: uniqueName('g'),
     topic: definition.topic,
     log,
     health: createHealth(),
@@ -123,7 +128,8 @@ test('the relay brings stored events to Kafka when nudged, and the last ones whe
   const seen: number[] = [];
   const consumer = await consumeEvents({
     client: kafka,
-    groupId: uniqueName('g'),
+    namespace,
+    group: uniqueName('g'),
     topic: definition.topic,
     log,
     health: createHealth(),
@@ -151,4 +157,36 @@ test('the relay brings stored events to Kafka when nudged, and the last ones whe
   await until(() => seen.length === 2);
   expect(seen).toEqual([1, 2]);
   await consumer.stop();
+});
+
+test('installations that share a Kafka hear their own events alone', async () => {
+  const definition = newEvent();
+  const heard: string[] = [];
+  const consumers = await Promise.all(
+    ['one', 'two'].map((name) =>
+      consumeEvents({
+        client: kafka,
+        namespace: name,
+        group: 'listeners',
+        topic: definition.topic,
+        log,
+        health: createHealth(),
+        handlers: [on(definition, async (_, { n }) => void heard.push(`${name} ${n}`))],
+      }),
+    ),
+  );
+  for (const [n, name] of ['one', 'two', 'one'].entries()) {
+    const own = await openPublisher(kafka, name);
+    await own.publish([outboxEvent(definition, { aggregateId: 'a', seq: n }, { n })]);
+    await own.close();
+  }
+  await until(() => heard.length === 3);
+  expect(heard.toSorted()).toEqual(['one 0', 'one 2', 'two 1']);
+  for (const consumer of consumers) await consumer.stop();
+});
+
+test('an event that an earlier version stored under its full topic goes to the same topic', () => {
+  expect(topicName('tributary', 'tributary.pipeline-commands')).toBe('tributary.pipeline-commands');
+  expect(topicName('other', 'pipeline-commands')).toBe('other.pipeline-commands');
+  expect(topicName('tributary', 'slot-reports')).toBe('tributary.slot-reports');
 });

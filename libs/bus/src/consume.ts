@@ -8,7 +8,7 @@ import type { Health } from '@tributary/runtime/health';
 import type { Logger } from '@tributary/runtime/logger';
 import { newTrace, withTrace } from '@tributary/runtime/trace';
 import type { z } from 'zod';
-import { ensureTopic } from './topics.ts';
+import { deadLetterTopic, ensureTopic, topicName } from './topics.ts';
 
 type AnyEvent = EventDefinition<string, z.ZodType>;
 
@@ -27,8 +27,6 @@ export const on = <Name extends string, Data extends z.ZodType>(
   handle: handle as Handler['handle'],
 });
 
-export const deadLetterTopic = (topic: string): string => `${topic}.dead-letter`;
-
 const parse = (text: string, handlers: ReadonlyMap<string, Handler>): { event: Envelope; data: unknown; handler: Handler } => {
   const event = envelope.parse(JSON.parse(text));
   const handler = handlers.get(event.name);
@@ -38,15 +36,20 @@ const parse = (text: string, handlers: ReadonlyMap<string, Handler>): { event: E
 
 export const consumeEvents = async (options: {
   readonly client: KafkaClient;
-  readonly groupId: string;
+  /** The installation's. Topics and group begin with it. */
+  readonly namespace: string;
+  /** The group is `<namespace>-<group>`. */
+  readonly group: string;
+  /** As the events define it. */
   readonly topic: string;
   readonly handlers: readonly Handler[];
   readonly log: Logger;
   readonly health: Health;
 }): Promise<{ stop: () => Promise<void> }> => {
   const handlers = new Map(options.handlers.map((handler) => [handler.definition.name, handler]));
-  const deadLetters = deadLetterTopic(options.topic);
-  for (const topic of [options.topic, deadLetters]) await ensureTopic(options.client, topic);
+  const topic = topicName(options.namespace, options.topic);
+  const deadLetters = deadLetterTopic(topic);
+  for (const one of [topic, deadLetters]) await ensureTopic(options.client, one);
   const sendDeadLetter = async (record: OutRecord): Promise<void> => {
     // Rare, so a connection of its own each time costs nothing, and one that broke long ago does no harm.
     const producer = await openProducer(options.client, { idempotent: true });
@@ -58,8 +61,8 @@ export const consumeEvents = async (options: {
   };
 
   const consumer = await consumeGroup(options.client, {
-    groupId: options.groupId,
-    topics: [options.topic],
+    groupId: `${options.namespace}-${options.group}`,
+    topics: [topic],
     fromBeginning: true,
     onMessage: async (message) => {
       const text = message.value?.toString('utf8') ?? '';
@@ -67,21 +70,18 @@ export const consumeEvents = async (options: {
       try {
         parsed = parse(text, handlers);
       } catch (error) {
-        options.log.error(
-          { topic: options.topic, offset: String(message.offset), reason: messageOf(error) },
-          'An event could not be read; it is in the dead-letter topic',
-        );
+        options.log.error({ topic, offset: String(message.offset), reason: messageOf(error) }, 'An event could not be read; it is in the dead-letter topic');
         await sendDeadLetter({
           key: message.key,
           value: message.value,
-          headers: { reason: messageOf(error).slice(0, 2000), topic: options.topic, partition: String(message.partition), offset: String(message.offset) },
+          headers: { reason: messageOf(error).slice(0, 2000), topic, partition: String(message.partition), offset: String(message.offset) },
         });
         return;
       }
       await withTrace(newTrace(parsed.event.trace), () => parsed.handler.handle(parsed.event, parsed.data));
     },
   });
-  options.health.add(`events ${options.topic}`, () => (consumer.isStuck(60_000) ? 'an event fails again and again' : null));
+  options.health.add(`events ${topic}`, () => (consumer.isStuck(60_000) ? 'an event fails again and again' : null));
   return {
     stop: () => consumer.stop(),
   };

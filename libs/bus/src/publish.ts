@@ -3,7 +3,7 @@ import { messageOf } from '@tributary/errors/error';
 import { openProducer, type Producer } from '@tributary/kafka/producer';
 import type { KafkaClient } from '@tributary/kafka/connection';
 import type { OutboxEvent } from '@tributary/store/outbox';
-import { ensureTopic } from './topics.ts';
+import { ensureTopic, topicName } from './topics.ts';
 
 export interface Publisher {
   /** Settles once all are durable; events of one topic keep their order. Repeating it after a failure is the caller's part. */
@@ -11,12 +11,12 @@ export interface Publisher {
   close(): Promise<void>;
 }
 
-export const openPublisher = async (client: KafkaClient): Promise<Publisher> => {
+export const openPublisher = async (client: KafkaClient, namespace: string): Promise<Publisher> => {
   let producer: Producer | null = await openProducer(client, { idempotent: true });
   const ready = new Set<string>();
   return {
     publish: async (events) => {
-      for (const [topic, sameTopic] of Map.groupBy(events, (event) => event.topic)) {
+      for (const [topic, sameTopic] of Map.groupBy(events, (event) => topicName(namespace, event.topic))) {
         if (!ready.has(topic)) await ensureTopic(client, topic);
         ready.add(topic);
         producer ??= await openProducer(client, { idempotent: true });

@@ -9,6 +9,7 @@ import { openRedis, refuseEviction, type Redis } from './redis.ts';
 import { workJobs, type JobWorker } from './work.ts';
 
 const log = createLogger({ service: 'test', level: 'error' });
+const namespace = 'jobs-test';
 let redis: Redis;
 let queue: JobQueue<{ slot_id: string; epoch: number; trace: string | null }>;
 let worker: JobWorker;
@@ -17,9 +18,10 @@ beforeAll(() => {
   const url = new URL(testServers().redis);
   url.pathname = '/8';
   redis = openRedis(url.href, log);
-  queue = openQueue(runSlotJob, redis, () => undefined);
+  queue = openQueue(runSlotJob, { redis, namespace, onError: () => undefined });
   worker = workJobs(runSlotJob, {
     redis,
+    namespace,
     paused: true,
     onError: () => undefined,
     handle: async ({ slot_id, epoch }) => void handled.push(`${slot_id}-${epoch}`),

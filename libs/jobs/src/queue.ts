@@ -2,7 +2,7 @@
 import type { JobDefinition } from '@tributary/contracts/jobs';
 import { Queue } from 'bullmq';
 import type { z } from 'zod';
-import type { Redis } from './redis.ts';
+import { closeBriefly, type Redis } from './redis.ts';
 
 export interface JobQueue<Data> {
   /** Does nothing when a job of this id is there already. `id` must not hold ':' (BullMQ refuses it). */
@@ -13,12 +13,16 @@ export interface JobQueue<Data> {
   close(): Promise<void>;
 }
 
-export const openQueue = <Data extends z.ZodType>(job: JobDefinition<Data>, redis: Redis, onError: (error: Error) => void): JobQueue<z.input<Data>> => {
+export const openQueue = <Data extends z.ZodType>(
+  job: JobDefinition<Data>,
+  options: { readonly redis: Redis; readonly namespace: string; readonly onError: (error: Error) => void },
+): JobQueue<z.input<Data>> => {
   const queue = new Queue(job.queue, {
-    connection: redis,
+    connection: options.redis,
+    prefix: options.namespace,
     defaultJobOptions: { attempts: job.attempts, removeOnComplete: true, removeOnFail: true },
   });
-  queue.on('error', onError);
+  queue.on('error', options.onError);
   return {
     add: async (id, data) => {
       await queue.add(job.name, job.data.parse(data), { jobId: id });
@@ -31,6 +35,6 @@ export const openQueue = <Data extends z.ZodType>(job: JobDefinition<Data>, redi
     remove: async (id) => {
       await queue.remove(id);
     },
-    close: () => queue.close(),
+    close: () => closeBriefly(() => queue.close()),
   };
 };

@@ -4,7 +4,7 @@ import type { JobDefinition } from '@tributary/contracts/jobs';
 import { newTrace, withTrace } from '@tributary/runtime/trace';
 import { Worker } from 'bullmq';
 import type { z } from 'zod';
-import type { Redis } from './redis.ts';
+import { closeBriefly, type Redis } from './redis.ts';
 
 export interface JobWorker {
   /** Stops taking; a job that is being taken right now may still come. */
@@ -25,6 +25,8 @@ export const workJobs = <Data extends z.ZodType>(
   job: JobDefinition<Data>,
   options: {
     readonly redis: Redis;
+    /** Of the queue that `openQueue` put the jobs into. */
+    readonly namespace: string;
     /** Starts paused; call `resume`. */
     readonly paused: boolean;
     readonly handle: (data: z.output<Data>, id: string) => Promise<void>;
@@ -41,6 +43,7 @@ export const workJobs = <Data extends z.ZodType>(
     },
     {
       connection: options.redis,
+      prefix: options.namespace,
       concurrency: 1,
       lockDuration: lockMs,
       stalledInterval: lockMs / 2,
@@ -65,6 +68,6 @@ export const workJobs = <Data extends z.ZodType>(
       await worker.resume();
     },
     isPaused: () => paused,
-    close: () => worker.close(),
+    close: () => closeBriefly(() => worker.close()),
   };
 };

@@ -38,6 +38,14 @@ export const kafkaSettings = {
 
 export const redisSettings = { REDIS_URL: z.string().regex(/^rediss?:\/\//, 'must start with redis://') };
 
+/** What this installation's topics, groups, queues and log streams begin with, so that several can share a Kafka and a Redis. */
+export const namespaceSettings = {
+  NAMESPACE: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'must be 1 to 40 of a-z, 0-9 and "-", and not begin with "-"')
+    .default('tributary'),
+};
+
 /** Shared by the services: who signs user tokens, and how services know each other. */
 export const trustSettings = {
   JWT_SECRET: z.string().min(32, 'must have at least 32 characters'),

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { freshDatabase, testServers, type FreshDatabase } from '@tributary/devstack/testing';
-import { pauseRequested } from '@tributary/contracts/events/pipeline-commands';
+import { pipelineDeleted } from '@tributary/contracts/events/pipeline-commands';
 import { Schema } from 'mongoose';
 import { openStore, type Connection, type Model } from './connection.ts';
 import { aggregateFields, aggregateWrite, outboxEvent, relayOutboxes, type Aggregate, type OutboxEvent } from './outbox.ts';
@@ -26,7 +26,7 @@ beforeEach(async () => {
   await things.create({ _id: 'a', seq: 0, name: 'first' });
 });
 
-const event = (seq: number): OutboxEvent => outboxEvent(pauseRequested, { aggregateId: 'a', seq }, { pipeline_id: 'a', env_id: 'e', generation: seq });
+const event = (seq: number): OutboxEvent => outboxEvent(pipelineDeleted, { aggregateId: 'a', seq }, { pipeline_id: 'a', env_id: 'e', generation: seq });
 const write = async (seq: number, set: Record<string, unknown> = {}): Promise<boolean> =>
   (await things.collection.updateOne({ _id: 'a', seq, deleted: false } as never, aggregateWrite(set, [event(seq + 1)]))).matchedCount === 1;
 const relayOnce = (publish: (events: readonly OutboxEvent[]) => Promise<void>, owner = 'me') => relayOutboxes(things, { owner, limit: 10 }, publish);

@@ -14,6 +14,8 @@ export interface PipelineOrderDoc {
   version: number;
   subscriptions: { subscription_id: string; slices: number }[];
   at: Date;
+  /** The highest `seq` and epoch of slots that were removed while the pipeline was unknown: should it come back, theirs go on from there. */
+  floor?: number;
 }
 
 export const pipelineOrdersModel = (connection: Connection): Model<PipelineOrderDoc> => {
@@ -27,6 +29,7 @@ export const pipelineOrdersModel = (connection: Connection): Model<PipelineOrder
       version: { type: Number, default: 0 },
       subscriptions: { type: [Schema.Types.Mixed], default: [] },
       at: { type: Date, required: true },
+      floor: { type: Number },
     } as never,
     { collection: 'pipeline_orders', versionKey: false },
   );
@@ -38,7 +41,7 @@ export const keepOrder = async (
   model: Model<PipelineOrderDoc>,
   id: string,
   seq: number,
-  fields: Omit<PipelineOrderDoc, '_id' | 'seq' | 'version' | 'subscriptions'> & Partial<Pick<PipelineOrderDoc, 'version' | 'subscriptions'>>,
+  fields: Omit<PipelineOrderDoc, '_id' | 'seq' | 'version' | 'subscriptions' | 'floor'> & Partial<Pick<PipelineOrderDoc, 'version' | 'subscriptions'>>,
 ): Promise<PipelineOrderDoc> => {
   try {
     await model.collection.updateOne({ _id: id, seq: { $lt: seq } } as never, { $set: { ...fields, seq } }, { upsert: true });

@@ -76,6 +76,8 @@ export interface PipelineDoc extends Aggregate {
   /** By slot id. */
   slots: Record<string, SlotDoc>;
   error: PipelineErrorDoc | null;
+  /** When its newest order was last announced to the workers. */
+  announced_at: Date | null;
   created_by: string;
   created_at: Date;
   updated_at: Date;
@@ -98,6 +100,7 @@ export const pipelinesModel = (connection: Connection): Model<PipelineDoc> => {
       subscriptions: { type: Schema.Types.Mixed, default: [] },
       slots: { type: Schema.Types.Mixed, default: {} },
       error: { type: Schema.Types.Mixed, default: null },
+      announced_at: { type: Date, default: null },
       created_by: { type: String, required: true },
       created_at: { type: Date, required: true },
       updated_at: { type: Date, required: true },
@@ -108,6 +111,7 @@ export const pipelinesModel = (connection: Connection): Model<PipelineDoc> => {
   schema.index({ env_id: 1, deleted: 1, created_at: -1 });
   schema.index({ env_id: 1, 'source.connection_id': 1 });
   schema.index({ env_id: 1, 'target.connection_id': 1 });
+  schema.index({ state: 1, announced_at: 1 });
   schema.index({ 'subscriptions.id': 1 });
   schema.index({ 'data_models.id': 1 });
   schema.index({ outbox_pending: 1 }, { partialFilterExpression: { outbox_pending: true } });

@@ -51,6 +51,10 @@ export interface SlotDoc extends Aggregate {
   attempt: number;
   retry_at: Date | null;
   error: { code: string; message: string; help: string; at: Date } | null;
+  /** The owner that last reported it as live, and under which generation. */
+  live: { epoch: number; generation: number } | null;
+  /** Since when the pipelines service does not know the pipeline. */
+  unknown_since: Date | null;
   counts: Counts | null;
   /** As last reported; they outlive a pause. */
   latency: { p50: number; p95: number; p99: number } | null;
@@ -81,6 +85,8 @@ export const slotsModel = (connection: Connection): Model<SlotDoc> => {
       attempt: { type: Number, required: true },
       retry_at: { type: Date, default: null },
       error: { type: mixed, default: null },
+      live: { type: mixed, default: null },
+      unknown_since: { type: Date, default: null },
       counts: { type: mixed, default: null },
       latency: { type: mixed, default: null },
       last_event_at: { type: Date, default: null },

@@ -10,6 +10,8 @@ import type { LogTail } from './log-tail.ts';
 
 export interface LogSocketOptions {
   readonly tail: LogTail;
+  /** The installation's, which its log streams begin with. */
+  readonly namespace: string;
   readonly log: Logger;
   /** Settles when the token's user may see the resource. @throws UNAUTHENTICATED, NOT_FOUND, SERVICE_UNAVAILABLE */
   readonly authorize: (token: string, resource: 'pipelines' | 'connectors', id: string) => Promise<void>;
@@ -90,7 +92,7 @@ export const serveLogSockets = (server: Server, options: LogSocketOptions): { cl
     if (subprotocol === null) delete request.headers['sec-websocket-protocol'];
     else request.headers['sec-websocket-protocol'] = subprotocol;
     sockets.handleUpgrade(request, socket, head, (client) => {
-      const name = `tributary:logs:${resource === 'pipelines' ? 'pipeline' : 'connection'}:${id}`;
+      const name = `${options.namespace}:logs:${resource === 'pipelines' ? 'pipeline' : 'connection'}:${id}`;
       stream(client, name, token ?? '', options.tail).catch((error: unknown) => {
         options.log.warn({ err: error }, 'A log stream ended with an error');
         client.close(1011, 'The log could not be read.');

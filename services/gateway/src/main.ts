@@ -3,7 +3,7 @@ import { TributaryError } from '@tributary/errors/error';
 import { publicEndpoints } from '@tributary/contracts/api/catalogue';
 import { cors } from '@tributary/http/cors';
 import { createApp, listen } from '@tributary/http/server';
-import { commonSettings, readEnv, redisSettings, trustSettings } from '@tributary/runtime/env';
+import { commonSettings, namespaceSettings, readEnv, redisSettings, trustSettings } from '@tributary/runtime/env';
 import { createHealth } from '@tributary/runtime/health';
 import { runService } from '@tributary/runtime/lifecycle';
 import { createLogger } from '@tributary/runtime/logger';
@@ -21,6 +21,7 @@ await runService(log, async (lifecycle) => {
     z.object({
       ...commonSettings,
       ...redisSettings,
+      ...namespaceSettings,
       JWT_SECRET: trustSettings.JWT_SECRET,
       PIPELINES_URL: z.url(),
       CONNECTORS_URL: z.url(),
@@ -59,6 +60,7 @@ await runService(log, async (lifecycle) => {
   lifecycle.onStop('server', listening.close);
   const sockets = serveLogSockets(listening.server, {
     tail,
+    namespace: settings.NAMESPACE,
     log,
     authorize: async (token, resource, id) => {
       if (token === '') throw new TributaryError('UNAUTHENTICATED', 'Unauthorized');

@@ -15,6 +15,8 @@ export interface ControlPath {
 }
 
 interface Options {
+  /** The installation's, which topics and group begin with. */
+  readonly namespace: string;
   readonly kafka: KafkaConnectionConfig;
   readonly stores: Stores;
   readonly log: Logger;
@@ -27,7 +29,7 @@ const retryMs = 1000;
 
 type Running = ControlPath;
 
-const open = async ({ kafka, stores, log, health }: Options): Promise<Running> => {
+const open = async ({ namespace, kafka, stores, log, health }: Options): Promise<Running> => {
   // The Kafka client takes a while to load; requests are answered meanwhile.
   const [{ connectKafka }, { openPublisher }, { startRelay }, { consumeEvents }] = await Promise.all([
     import('@tributary/kafka/connection'),
@@ -42,11 +44,11 @@ const open = async ({ kafka, stores, log, health }: Options): Promise<Running> =
   try {
     const client = await connectKafka(kafka);
     stops.push(() => client.close());
-    const publisher = await openPublisher(client);
+    const publisher = await openPublisher(client, namespace);
     stops.push(() => publisher.close());
     const relay = startRelay({ models: [stores.pipelines], publisher, log, health });
     stops.push(() => relay.stop());
-    const consumer = await consumeEvents({ client, groupId: 'pipelines-service', topic: slotReportsTopic, handlers: slotReportHandlers(stores), log, health });
+    const consumer = await consumeEvents({ client, namespace, group: 'pipelines', topic: slotReportsTopic, handlers: slotReportHandlers(stores), log, health });
     stops.push(() => consumer.stop());
     return { nudge: () => relay.nudge(), stop };
   } catch (error) {

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { topicName } from '@tributary/bus/topics';
 import { noCounts } from '@tributary/contracts/ops';
 import { pipelineCommandsTopic, startRequested } from '@tributary/contracts/events/pipeline-commands';
 import { slotReportsTopic } from '@tributary/contracts/events/slot-reports';
@@ -13,6 +14,9 @@ import { consumeGroup } from '@tributary/kafka/group-consumer';
 import { openProducer } from '@tributary/kafka/producer';
 import { createTopicIfMissing } from '@tributary/kafka/topics';
 import { freePort, jwtSecret, serviceToken, startTestService, type TestService } from './service.fixture.ts';
+
+const commandsOnKafka = topicName('tributary', pipelineCommandsTopic);
+const reportsOnKafka = topicName('tributary', slotReportsTopic);
 
 let service: TestService;
 let kafka: KafkaClient;
@@ -84,11 +88,11 @@ test('commands reach the workers, their reports reach the pipeline, and it stops
       subscription_target_table_name: 'events',
     },
   });
-  await createTopicIfMissing(kafka, { topic: pipelineCommandsTopic });
+  await createTopicIfMissing(kafka, { topic: commandsOnKafka });
   const commands: { name: string; aggregate_id: string; data: unknown }[] = [];
   const consumer = await consumeGroup(kafka, {
     groupId: uniqueName('group'),
-    topics: [pipelineCommandsTopic],
+    topics: [commandsOnKafka],
     fromBeginning: true,
     onMessage: async (message) => void commands.push(JSON.parse(message.value?.toString() ?? '{}') as never),
   });
@@ -98,6 +102,11 @@ test('commands reach the workers, their reports reach the pipeline, and it stops
   expect(command.name).toBe(startRequested.name);
   const { generation, subscriptions } = startRequested.data.parse(command.data);
 
+  // The command was lost: nobody will answer. It comes again.
+  await service.stores.pipelines.updateOne({ _id: body.id }, { $set: { announced_at: new Date(0) } });
+  const again = await eventually(async () => commands.filter((one) => one.aggregate_id === body.id)[1] ?? null);
+  expect([again.name, again.data]).toEqual([command.name, command.data]);
+
   const subscription_id = subscriptions[0]?.subscription_id ?? '';
   const about = { pipeline_id: body.id, subscription_id, slot_id: `${subscription_id}-1-0`, slice: 0, slices: 1, generation, epoch: 1 };
   const producer = await openProducer(kafka, { idempotent: true });
@@ -105,7 +114,7 @@ test('commands reach the workers, their reports reach the pipeline, and it stops
     key: String(body.id),
     value: JSON.stringify({ id: randomUUID(), name, aggregate_id: about.slot_id, seq, at: new Date().toISOString(), trace: null, data }),
   });
-  await producer.send(slotReportsTopic, [
+  await producer.send(reportsOnKafka, [
     event('slot.live.v1', 1, about),
     { key: String(body.id), value: 'not an event' },
     event('slot.progress.v1', 2, { ...about, counts: { ...noCounts, read: 3, mapped: 3, emitted: 3, written: 3 }, lag: 0, latency: null, last_event_at: null }),

@@ -2,7 +2,7 @@
 import { setInterval } from 'node:timers';
 import { createRouteServer, listen } from '@tributary/http/server';
 import { createServiceClient } from '@tributary/http/service-client';
-import { commonSettings, kafkaSettings, mongoSettings, readEnv, trustSettings } from '@tributary/runtime/env';
+import { commonSettings, kafkaSettings, mongoSettings, namespaceSettings, readEnv, trustSettings } from '@tributary/runtime/env';
 import { createHealth } from '@tributary/runtime/health';
 import { runService } from '@tributary/runtime/lifecycle';
 import { createLogger } from '@tributary/runtime/logger';
@@ -11,10 +11,12 @@ import { openStore } from '@tributary/store/connection';
 import { z } from 'zod';
 import { startControlPath } from './control-path.ts';
 import { createDomain } from './domain.ts';
+import { reannounce } from './pipelines/reannounce.ts';
 import { allRoutes } from './routes/routes.ts';
 import { openStores } from './stores.ts';
 
 const sweepEveryMs = 60_000;
+const reannounceEveryMs = 10_000;
 
 const log = createLogger({ service: 'pipelines', level: process.env['LOG_LEVEL'] ?? 'info' });
 
@@ -25,6 +27,7 @@ await runService(log, async (lifecycle) => {
       ...mongoSettings,
       ...kafkaSettings,
       ...trustSettings,
+      ...namespaceSettings,
       CONNECTORS_URL: z.url(),
       /** The operator's superuser: made at the first start. Its password is not changed by a later one. */
       SUPERUSER_EMAIL: z.email().optional(),
@@ -41,6 +44,7 @@ await runService(log, async (lifecycle) => {
   const stores = await openStores(store);
 
   const controlPath = startControlPath({
+    namespace: settings.NAMESPACE,
     kafka: {
       brokers: settings.KAFKA_BROKERS.split(','),
       clientId: 'tributary-pipelines',
@@ -76,6 +80,17 @@ await runService(log, async (lifecycle) => {
     sweepEveryMs,
   );
   lifecycle.onStop('sweep', async () => clearInterval(sweeping));
+  const reannouncing = setInterval(() => {
+    reannounce(stores).then(
+      (count) => {
+        if (count === 0) return;
+        log.info({ count }, 'Orders that were not answered are announced again');
+        controlPath.nudge();
+      },
+      (error: unknown) => log.warn({ err: error }, 'Orders that were not answered could not be looked for'),
+    );
+  }, reannounceEveryMs);
+  lifecycle.onStop('unanswered orders', async () => clearInterval(reannouncing));
 
   const app = createRouteServer({
     log,

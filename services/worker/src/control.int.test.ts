@@ -17,7 +17,7 @@ import { findSlots, slotsModel, writeSlot, type Model, type SlotDoc } from '@tri
 import { holdRole, leaveRole, rolesModel } from '@tributary/store/workers';
 import { commandHandlers } from './commands.ts';
 import { jobIdOf, reconcile } from './reconciler.ts';
-import { failed, live, nobodyRuns } from './slot-reports.ts';
+import { failed, live, nobodyRuns, unknownPipeline } from './slot-reports.ts';
 
 let database: FreshDatabase;
 let store: Connection;
@@ -31,7 +31,7 @@ beforeAll(async () => {
   const url = new URL(testServers().redis);
   url.pathname = '/9';
   redis = openRedis(url.href, createLogger({ service: 'test', level: 'error' }));
-  queue = openQueue(runSlotJob, redis, () => undefined);
+  queue = openQueue(runSlotJob, { redis, namespace: 'control-test', onError: () => undefined });
 });
 afterAll(async () => {
   await queue.close();
@@ -59,7 +59,12 @@ const start = (seq: number, slices = 1, generation = seq) =>
     { aggregateId: pipeline, seq },
     { pipeline_id: pipeline, env_id: 'e', generation, version: seq, subscriptions: [{ subscription_id: subscription, slices }] },
   );
-const pause = (seq: number) => outboxEvent(pauseRequested, { aggregateId: pipeline, seq }, { pipeline_id: pipeline, env_id: 'e', generation: seq });
+const pause = (seq: number, slices = 1, generation = seq) =>
+  outboxEvent(
+    pauseRequested,
+    { aggregateId: pipeline, seq },
+    { pipeline_id: pipeline, env_id: 'e', generation, version: 1, subscriptions: [{ subscription_id: subscription, slices }] },
+  );
 const remove = (seq: number) => outboxEvent(pipelineDeleted, { aggregateId: pipeline, seq }, { pipeline_id: pipeline, env_id: 'e', generation: seq });
 const all = () => findSlots(stores.slots, { pipeline_id: pipeline });
 const only = async (): Promise<SlotDoc> => (await all())[0]!;
@@ -75,10 +80,10 @@ test('a command applied twice, or after a newer one, changes nothing', async () 
     [0, true],
     [1, true],
   ]);
-  await apply(pause(2));
+  await apply(pause(2, 2));
   const paused = await all();
   await apply(start(1, 2));
-  await apply(pause(2));
+  await apply(pause(2, 2));
   expect(await all()).toEqual(paused);
   expect(paused.every(({ wanted, generation }) => !wanted && generation === 2)).toBe(true);
   const reports = await outboxOf(paused[0]!._id);
@@ -222,4 +227,101 @@ test('one process reconciles at a time; the next takes over when it leaves or fa
   expect(await holdRole(roles, 'test', 'b', new Date(now.getTime() + 12_000), 6000)).toBe(true);
   await leaveRole(roles, 'test', 'b');
   expect(await holdRole(roles, 'test', 'a', new Date(now.getTime() + 12_100), 6000)).toBe(true);
+});
+
+const clearOutbox = (id: string) => stores.slots.collection.updateOne({ _id: id } as never, { $set: { outbox: [] } });
+const nextReports = async (id: string): Promise<OutboxEvent[]> => {
+  const reports = await outboxOf(id);
+  await clearOutbox(id);
+  return reports;
+};
+
+test('an order announced again changes nothing, and the slot reports how it is', async () => {
+  await apply(start(1, 1, 7));
+  await reconcile(stores, queue);
+  const { _id } = await only();
+  const leases = leasesOf('w');
+  const slot = await leases.take(_id, 1);
+  await apply(start(2, 1, 7));
+  expect(await nextReports(_id)).toEqual([]);
+  await leases.write(_id, 1, (present, seq) => live(present, seq, 7));
+  await clearOutbox(_id);
+  await apply(start(3, 1, 7));
+  await apply(start(3, 1, 7));
+  const again = await nextReports(_id);
+  expect(again).toMatchObject([{ name: 'slot.live.v1', data: { generation: 7, epoch: 1 } }]);
+  const { seq, command_seq: commandSeq, live: said, ...rest } = await only();
+  expect(again[0]?.seq).toBe(seq);
+  expect([commandSeq, said]).toEqual([3, { epoch: 1, generation: 7 }]);
+  expect(rest).toMatchObject({ generation: slot?.generation, epoch: 1, state: 'running', lease: { holder: 'w' } });
+  expect(await reconcile(stores, queue)).toBe(0);
+  // Told to go on under another generation, it is not live under that one before its worker says so.
+  await apply(start(4, 1, 8));
+  await apply(start(5, 1, 8));
+  expect(await nextReports(_id)).toEqual([]);
+
+  await leases.release(_id, 1, (present, number) =>
+    failed(present, number, {
+      generation: 8,
+      error: new TributaryError('CONFIG_INVALID', 'No such port.'),
+      counts: null,
+      attempt: 2,
+      now: stores.clock.now(),
+    }),
+  );
+  await clearOutbox(_id);
+  await apply(start(6, 1, 8));
+  expect(await nextReports(_id)).toMatchObject([{ name: 'slot.failed.v1', data: { code: 'CONFIG_INVALID', message: 'No such port.', retry_at: null } }]);
+  expect(await only()).toMatchObject({ state: 'waiting', attempt: 3, error: { code: 'CONFIG_INVALID' } });
+  expect(await reconcile(stores, queue)).toBe(0);
+
+  await apply(pause(7));
+  await clearOutbox(_id);
+  await apply(pause(8, 1, 7));
+  expect(await nextReports(_id)).toMatchObject([{ name: 'slot.stopped.v1', data: { generation: 7 } }]);
+  await leases.stop();
+});
+
+test('slots whose start was lost are made when it is announced again, and are reported as stopped when it was a pause', async () => {
+  await apply(pause(5, 2));
+  for (const { _id } of await all()) expect(await nextReports(_id)).toMatchObject([{ name: 'slot.stopped.v1', data: { generation: 5 } }]);
+  await apply(pause(6, 2, 5));
+  for (const { _id } of await all()) expect(await nextReports(_id)).toMatchObject([{ name: 'slot.stopped.v1', data: { generation: 5 } }]);
+  expect(await all()).toHaveLength(2);
+  expect(await reconcile(stores, queue)).toBe(0);
+  await apply(start(7, 2));
+  await apply(start(8, 2, 7));
+  expect(await reconcile(stores, queue)).toBe(2);
+});
+
+test('a pipeline that nobody knows is tried a few times, waits with the error, and is removed in the end', async () => {
+  await apply(start(1));
+  const { _id } = await only();
+  const meet = (minutes: number, attempt: number) =>
+    writeSlot(stores.slots, _id, (slot, seq) =>
+      failed(slot, seq, {
+        generation: 1,
+        error: unknownPipeline(`There is no pipeline ${pipeline}.`),
+        counts: null,
+        attempt,
+        now: new Date(stores.clock.now().getTime() + minutes * 60_000),
+      }),
+    );
+  for (let attempt = 0; attempt < 4; attempt += 1) expect((await meet(-11, attempt))?.state).toBe('failed');
+  expect(await meet(0, 4)).toMatchObject({ state: 'waiting', epoch: 0, error: { code: 'NOT_FOUND' } });
+  await writeSlot(stores.slots, _id, () => ({ set: { unknown_since: stores.clock.now(), epoch: 40 } }));
+  await reconcile(stores, queue);
+  expect(await all()).toHaveLength(1);
+  await clearOutbox(_id);
+  await writeSlot(stores.slots, _id, () => ({ set: { unknown_since: new Date(stores.clock.now().getTime() - 11 * 60_000) } }));
+  expect(await reconcile(stores, queue)).toBe(0);
+  expect(await all()).toEqual([]);
+  const last = (await nextReports(_id)).at(-1);
+  expect(last).toMatchObject({ name: 'slot.stopped.v1' });
+  await stores.slots.collection.deleteMany({});
+  await apply(start(2));
+  await reconcile(stores, queue);
+  const back = await only();
+  expect(back.epoch).toBeGreaterThan(40);
+  expect(back.seq).toBeGreaterThan(last?.seq ?? Infinity);
 });

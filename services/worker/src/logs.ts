@@ -15,8 +15,8 @@ export type LogFacts = Readonly<Record<string, unknown>>;
 
 export interface SlotLog extends ConnectorLog {
   error(message: string, facts?: LogFacts): void;
-  /** The same lines, on the stream of this connection too. */
-  about(connectionId: string): ConnectorLog & Pick<SlotLog, 'error'>;
+  /** From now on lines are on the streams of these connections too, and name the pipeline. */
+  concerns(about: { readonly pipelineName: string; readonly connectionIds: readonly string[] }): void;
   /** I6: texts that must not appear in any line from now on. */
   hide(secrets: readonly string[]): void;
   /** I6: `text` without what is hidden, for reports. */
@@ -36,8 +36,8 @@ const burst = 60;
 const linesPerSecond = 5;
 const longestMessage = 2000;
 
-export const pipelineLogKey = (id: string): string => `tributary:logs:pipeline:${id}`;
-export const connectionLogKey = (id: string): string => `tributary:logs:connection:${id}`;
+export const pipelineLogKey = (namespace: string, id: string): string => `${namespace}:logs:pipeline:${id}`;
+export const connectionLogKey = (namespace: string, id: string): string => `${namespace}:logs:connection:${id}`;
 
 /** Lines a stream may still take; refills with time. */
 interface Bucket {
@@ -49,7 +49,7 @@ interface Bucket {
 const simple = (value: unknown): value is string | number | boolean => typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
 const secretName = /pass(word|wd)?|secret|token|credential|authorization|api_?key|private|^(key|cert)$/i;
 
-export const openPipelineLogs = (redis: Redis, log: Logger): PipelineLogs => {
+export const openPipelineLogs = (redis: Redis, namespace: string, log: Logger): PipelineLogs => {
   let buffer: { key: string; line: string }[] = [];
   const buckets = new Map<string, Bucket>();
   let timer: NodeJS.Timeout | null = null;
@@ -102,7 +102,10 @@ export const openPipelineLogs = (redis: Redis, log: Logger): PipelineLogs => {
     let hidden: string[] = [];
     const clean = (text: string): string => hidden.reduce((shown, secret) => shown.replaceAll(secret, '«redacted»'), text);
 
-    const write = (keys: readonly string[], level: LogLevel, message: string, facts: LogFacts): void => {
+    const keys = new Set([pipelineLogKey(namespace, subject.pipeline_id)]);
+    let named: LogFacts = {};
+
+    const write = (level: LogLevel, message: string, facts: LogFacts): void => {
       const shown = clean(message).slice(0, longestMessage);
       const shownFacts = Object.fromEntries(
         Object.entries(facts)
@@ -114,22 +117,21 @@ export const openPipelineLogs = (redis: Redis, log: Logger): PipelineLogs => {
       for (const key of keys) {
         const dropped = admit(key, level);
         if (dropped === null) continue;
-        const line = (text: string, more: LogFacts) => JSON.stringify({ at: new Date().toISOString(), level, message: text, ...subject, ...more });
+        const line = (text: string, more: LogFacts) => JSON.stringify({ at: new Date().toISOString(), level, message: text, ...named, ...subject, ...more });
         if (dropped > 0) push(key, line(`${dropped} lines were left out, since they came too fast.`, {}));
         push(key, line(shown, shownFacts));
       }
     };
-    const writer = (keys: readonly string[]) => ({
-      debug: (message: string, facts: LogFacts = {}) => write(keys, 'debug', message, facts),
-      info: (message: string, facts: LogFacts = {}) => write(keys, 'info', message, facts),
-      warn: (message: string, facts: LogFacts = {}) => write(keys, 'warn', message, facts),
-      error: (message: string, facts: LogFacts = {}) => write(keys, 'error', message, facts),
-    });
-    const pipelineKey = pipelineLogKey(subject.pipeline_id);
     return {
-      ...writer([pipelineKey]),
+      debug: (message, facts = {}) => write('debug', message, facts),
+      info: (message, facts = {}) => write('info', message, facts),
+      warn: (message, facts = {}) => write('warn', message, facts),
+      error: (message, facts = {}) => write('error', message, facts),
       clean,
-      about: (connectionId) => writer([pipelineKey, connectionLogKey(connectionId)]),
+      concerns: ({ pipelineName, connectionIds }) => {
+        named = { pipeline: pipelineName };
+        for (const id of connectionIds) keys.add(connectionLogKey(namespace, id));
+      },
       hide: (secrets) => {
         // The longest first: one may be part of another. Very short ones would tear holes into every sentence.
         hidden = [...new Set([...hidden, ...secrets.filter((secret) => secret.length >= 4)])].toSorted((a, b) => b.length - a.length);

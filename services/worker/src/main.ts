@@ -11,10 +11,10 @@ import { messageOf } from '@tributary/errors/error';
 import { createApp, listen } from '@tributary/http/server';
 import { createServiceClient } from '@tributary/http/service-client';
 import { openQueue } from '@tributary/jobs/queue';
-import { openRedis, refuseEviction } from '@tributary/jobs/redis';
+import { leaveSilentRedis, openRedis, refuseEviction } from '@tributary/jobs/redis';
 import { workJobs } from '@tributary/jobs/work';
 import { connectKafka } from '@tributary/kafka/connection';
-import { commonSettings, kafkaSettings, mongoSettings, readEnv, redisSettings, trustSettings } from '@tributary/runtime/env';
+import { commonSettings, kafkaSettings, mongoSettings, namespaceSettings, readEnv, redisSettings, trustSettings } from '@tributary/runtime/env';
 import { createHealth } from '@tributary/runtime/health';
 import { runService } from '@tributary/runtime/lifecycle';
 import { createLogger } from '@tributary/runtime/logger';
@@ -47,6 +47,7 @@ await runService(
         ...mongoSettings,
         ...kafkaSettings,
         ...redisSettings,
+        ...namespaceSettings,
         SERVICE_TOKEN: trustSettings.SERVICE_TOKEN,
         PIPELINES_URL: z.url(),
         CONNECTORS_URL: z.url(),
@@ -58,6 +59,7 @@ await runService(
       }),
     );
     connectorSettings.fileRoot = settings.CONNECTOR_FILE_ROOT ?? null;
+    connectorSettings.reservedTopicPrefixes = [...new Set(['tributary.', `${settings.NAMESPACE}.`])];
     const holder = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`;
     const health = createHealth();
     let started = false;
@@ -91,6 +93,7 @@ await runService(
     lifecycle.onStop('server', listening.close);
     log.info({ port: listening.port, worker: holder }, 'The worker is listening');
 
+    const namespace = settings.NAMESPACE;
     const redis = openRedis(settings.REDIS_URL, log);
     const jobsRedis = redis.duplicate();
     const subscriber = redis.duplicate();
@@ -127,9 +130,9 @@ await runService(
     };
     await Promise.all([stores.orders.createIndexes(), stores.slots.createIndexes(), forgetDead(stores.workers, stores.clock.now())]);
 
-    const logs = openPipelineLogs(redis, log);
+    const logs = openPipelineLogs(redis, namespace, log);
     lifecycle.onStop('pipeline logs', logs.close);
-    const publisher = await openPublisher(kafka);
+    const publisher = await openPublisher(kafka, namespace);
     lifecycle.onStop('publisher', publisher.close);
     const relay = startRelay({ models: [stores.slots], publisher, log, health });
     lifecycle.onStop('outbox relay', relay.stop);
@@ -144,7 +147,7 @@ await runService(
       rebalance?.nudge();
       runner?.refresh().catch((error: unknown) => log.warn({ reason: messageOf(error) }, 'Slots could not be looked at'));
     };
-    const nudges = await openNudges(redis, subscriber, lookAgain);
+    const nudges = await openNudges({ redis, subscriber, namespace, onNudge: lookAgain });
     lifecycle.onStop('nudges', nudges.close);
 
     const running = createRunner({
@@ -166,9 +169,9 @@ await runService(
     runner = running;
     health.add('leases', running.check);
 
-    const queue = openQueue(runSlotJob, redis, onTrouble);
+    const queue = openQueue(runSlotJob, { redis, namespace, onError: onTrouble });
     lifecycle.onStop('job queue', queue.close);
-    const jobs = workJobs(runSlotJob, { redis: jobsRedis, paused: true, handle: running.start, onError: onTrouble });
+    const jobs = workJobs(runSlotJob, { redis: jobsRedis, namespace, paused: true, handle: running.start, onError: onTrouble });
     reconciler = startReconciler({ ...stores, queue, holder, log, health });
     lifecycle.onStop('reconciler', reconciler.stop);
     rebalance = startRebalance({
@@ -186,13 +189,15 @@ await runService(
 
     const commands = await consumeEvents({
       client: kafka,
-      groupId: 'tributary-worker',
+      namespace,
+      group: 'worker',
       topic: pipelineCommandsTopic,
       handlers: commandHandlers(stores, nudges.send),
       log,
       health,
     });
     lifecycle.onStop('commands', commands.stop);
+    lifecycle.onStop('silent Redis', () => leaveSilentRedis([redis, jobsRedis, subscriber]));
     const clockTimer = setInterval(
       () => void stores.clock.sync().catch((error: unknown) => log.debug({ reason: messageOf(error) }, 'The store could not tell the time')),
       30_000,

@@ -9,6 +9,7 @@ import { compileMapper, type CompiledMapper } from '@tributary/engine/mapper/com
 import { TributaryError } from '@tributary/errors/error';
 import type { ServiceClient } from '@tributary/http/service-client';
 import type { SlotLog } from './logs.ts';
+import { unknownPipeline } from './slot-reports.ts';
 
 export interface Services {
   readonly pipelines: ServiceClient;
@@ -27,6 +28,15 @@ export interface OpenSlot {
   readonly log: SlotLog;
   close(): Promise<void>;
 }
+
+/** @throws what `isUnknownPipeline` knows when the pipelines service has no such pipeline or subscription. */
+const fetchSpec = async (services: Services, slot: Slot): Promise<SlotSpec> => {
+  try {
+    return await services.pipelines.call(getSlotSpec, { params: { id: slot.pipelineId, subscription_id: slot.subscriptionId } });
+  } catch (error) {
+    throw error instanceof TributaryError && error.code === 'NOT_FOUND' ? unknownPipeline(error.message, error) : error;
+  }
+};
 
 const fetchConnection = (services: Services, id: string, envId: string) =>
   services.connectors.call(getConnectionForWorker, { params: { id }, query: { env_id: envId } });
@@ -95,9 +105,10 @@ export const openSlot = async (options: {
   readonly signal: AbortSignal;
 }): Promise<OpenSlot> => {
   const { slot, services, log, signal } = options;
-  const spec = await services.pipelines.call(getSlotSpec, { params: { id: slot.pipelineId, subscription_id: slot.subscriptionId } });
+  const spec = await fetchSpec(services, slot);
   // I7: a slot never leaves the environment of its pipeline.
-  if (spec.env_id !== options.envId) throw new TributaryError('NOT_FOUND', `Pipeline ${slot.pipelineId} is not in environment ${options.envId}.`);
+  if (spec.env_id !== options.envId) throw unknownPipeline(`Pipeline ${slot.pipelineId} is not in environment ${options.envId}.`);
+  log.concerns({ pipelineName: spec.pipeline_name, connectionIds: [spec.source_connection_id, spec.target_connection_id] });
   const [from, to, dataKey] = await Promise.all([
     fetchConnection(services, spec.source_connection_id, spec.env_id),
     fetchConnection(services, spec.target_connection_id, spec.env_id),
@@ -121,7 +132,7 @@ export const openSlot = async (options: {
 
   const { continuous } = sourceRole.capabilities;
   const source = await sourceConnector.open(sourceConfig, {
-    log: log.about(from.id),
+    log,
     signal,
     stream: spec.stream,
     consumerId: spec.consumer_id,
@@ -130,11 +141,12 @@ export const openSlot = async (options: {
     mode: continuous ? 'continuous' : 'once',
     backfill: spec.backfill,
     startedAt: new Date(spec.started_at),
+    keyFields: mapper?.keyFields ?? null,
   });
   try {
     const schema = mapper === null ? await source.schema() : null;
     const target = await targetConnector.open(targetConfig, {
-      log: log.about(to.id),
+      log,
       signal,
       table: spec.target_table,
       slot,

@@ -2,11 +2,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { deadLetterTopic } from '@tributary/bus/consume';
 import { openPublisher, type Publisher } from '@tributary/bus/publish';
+import { topicName } from '@tributary/bus/topics';
 import { getConnectionForWorker, getDataKey, getSlotSpec, type SlotSpec } from '@tributary/contracts/api/internal';
 import type { EventDefinition } from '@tributary/contracts/events/envelope';
-import { pauseRequested, pipelineCommandsTopic, pipelineDeleted, startRequested } from '@tributary/contracts/events/pipeline-commands';
+import { pauseRequested, pipelineDeleted, startRequested } from '@tributary/contracts/events/pipeline-commands';
 import { slotReportsTopic } from '@tributary/contracts/events/slot-reports';
 import { TributaryError } from '@tributary/errors/error';
 import { freshDatabase, testServers, uniqueName, type FreshDatabase } from '@tributary/devstack/testing';
@@ -45,6 +45,7 @@ export interface Platform {
   readonly slots: Model<SlotDoc>;
   readonly kafka: KafkaClient;
   readonly redisUrl: string;
+  readonly namespace: string;
   readonly reports: Report[];
   readonly specs: Map<string, SlotSpec>;
   readonly connections: Map<string, { slug: string; role: 'source' | 'target'; config: Record<string, unknown> }>;
@@ -80,7 +81,9 @@ export const startPlatform = async (): Promise<Platform> => {
   const redis = new URL(servers.redis);
   redis.pathname = '/7';
   const kafka = await connectKafka({ brokers: [servers.kafkaBrokers], clientId: 'worker-test', securityProtocol: 'PLAINTEXT' });
-  for (const topic of [pipelineCommandsTopic, deadLetterTopic(pipelineCommandsTopic), slotReportsTopic]) await createTopicIfMissing(kafka, { topic });
+  const namespace = uniqueName('worker-test').replaceAll('_', '-').toLowerCase().slice(0, 40);
+  const reportsTopic = topicName(namespace, slotReportsTopic);
+  await createTopicIfMissing(kafka, { topic: reportsTopic });
 
   const specs: Platform['specs'] = new Map();
   const connections: Platform['connections'] = new Map();
@@ -112,12 +115,13 @@ export const startPlatform = async (): Promise<Platform> => {
   const reports: Report[] = [];
   const consumer = await consumeGroup(kafka, {
     groupId: uniqueName('worker-test'),
-    topics: [slotReportsTopic],
+    topics: [reportsTopic],
     fromBeginning: true,
     onMessage: async ({ value }) => void reports.push(JSON.parse(value?.toString() ?? '') as Report),
   });
-  const publisher: Publisher = await openPublisher(kafka);
+  const publisher: Publisher = await openPublisher(kafka, namespace);
   const seqs = new Map<string, number>();
+  const configured = new Map<string, { subscription_id: string; slices: number }[]>();
   const command = async <Data extends z.ZodType>(definition: EventDefinition<string, Data>, pipelineId: string, data: z.input<Data>): Promise<void> => {
     const seq = (seqs.get(pipelineId) ?? 0) + 1;
     seqs.set(pipelineId, seq);
@@ -130,6 +134,7 @@ export const startPlatform = async (): Promise<Platform> => {
     slots: slotsModel(store),
     kafka,
     redisUrl: redis.href,
+    namespace,
     reports,
     specs,
     connections,
@@ -142,6 +147,7 @@ export const startPlatform = async (): Promise<Platform> => {
           MONGO_DATABASE: mongo.name,
           KAFKA_BROKERS: servers.kafkaBrokers,
           REDIS_URL: redis.href,
+          NAMESPACE: namespace,
           SERVICE_TOKEN: serviceToken,
           PIPELINES_URL: `http://127.0.0.1:${listening.port}`,
           CONNECTORS_URL: `http://127.0.0.1:${listening.port}`,
@@ -162,8 +168,18 @@ export const startPlatform = async (): Promise<Platform> => {
       const port = await until(`the worker listens; it said ${output}`, () => /"port":(\d+)/.exec(output)?.[1]);
       return { ...worker, url: `http://127.0.0.1:${port}` };
     },
-    start: (pipelineId, order) => command(startRequested, pipelineId, { pipeline_id: pipelineId, env_id: envId, version: 1, ...order }),
-    pause: (pipelineId, generation) => command(pauseRequested, pipelineId, { pipeline_id: pipelineId, env_id: envId, generation }),
+    start: (pipelineId, order) => {
+      configured.set(pipelineId, order.subscriptions);
+      return command(startRequested, pipelineId, { pipeline_id: pipelineId, env_id: envId, version: 1, ...order });
+    },
+    pause: (pipelineId, generation) =>
+      command(pauseRequested, pipelineId, {
+        pipeline_id: pipelineId,
+        env_id: envId,
+        generation,
+        version: 1,
+        subscriptions: configured.get(pipelineId) ?? [],
+      }),
     remove: (pipelineId, generation) => command(pipelineDeleted, pipelineId, { pipeline_id: pipelineId, env_id: envId, generation }),
     stop: async () => {
       for (const worker of workers) {

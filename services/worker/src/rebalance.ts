@@ -12,6 +12,7 @@ import { balance } from './fair-share.ts';
 import type { Runner } from './runner.ts';
 
 const turnMs = 1000;
+const switchLimitMs = 500;
 /** However often it is nudged: turns are no closer than this. */
 const gapMs = 200;
 /** A surplus must last so long before it is given back, and as long again before the next: a passing imbalance moves nothing. */
@@ -108,7 +109,8 @@ export const startRebalance = (options: {
       stopping = true;
       wake.resolve();
       await running;
-      await stepping;
+      // Switching waits for Redis, which may be away.
+      await Promise.race([stepping, sleep(switchLimitMs, undefined, { ref: false })]);
       await leave(workers, self._id);
     },
   };

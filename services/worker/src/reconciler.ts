@@ -6,21 +6,26 @@ import { heartbeat, type Health } from '@tributary/runtime/health';
 import type { Logger } from '@tributary/runtime/logger';
 import { messageOf } from '@tributary/errors/error';
 import type { StoreClock } from '@tributary/store/clock';
+import type { PipelineOrderDoc } from '@tributary/store/pipeline-orders';
 import { findSlots, writeSlot, type Model, type SlotDoc } from '@tributary/store/slots';
 import { holdRole, leaveRole, type RoleDoc } from '@tributary/store/workers';
 import { nobodyRuns } from './slot-reports.ts';
 
 const tickMs = 1000;
+const turnLimitMs = 1000;
 /** However often it is nudged. */
 const gapMs = 100;
 const roleMs = 6000;
 /** A job that was not taken for so long is looked for in the queue; later again, since a full installation leaves it there. */
 const queuedMs = 5000;
+/** A pipeline that the pipelines service has not known for so long is not coming back. */
+const unknownMs = 10 * 60_000;
 /** A worker that fetched a job and did not take the lease for so long is not going to. */
 const fetchedMs = 10_000;
 
 export interface ReconcilerStores {
   readonly slots: Model<SlotDoc>;
+  readonly orders: Model<PipelineOrderDoc>;
   readonly roles: Model<RoleDoc>;
   readonly clock: StoreClock;
 }
@@ -48,7 +53,7 @@ const isMissing = async (slot: SlotDoc, now: Date, queue: JobQueue<RunSlotJob>):
 };
 
 /** One comparison. Returns how many slots were enqueued. */
-export const reconcile = async (stores: Pick<ReconcilerStores, 'slots' | 'clock'>, queue: JobQueue<RunSlotJob>): Promise<number> => {
+export const reconcile = async (stores: Pick<ReconcilerStores, 'slots' | 'orders' | 'clock'>, queue: JobQueue<RunSlotJob>): Promise<number> => {
   const { slots, clock } = stores;
   const now = clock.now();
   const found = await findSlots(slots, { $or: [{ wanted: true }, { lease: { $ne: null } }] });
@@ -64,6 +69,16 @@ export const reconcile = async (stores: Pick<ReconcilerStores, 'slots' | 'clock'
     if (!slot.wanted) {
       // Its worker died before it could say that it stopped.
       await unchanged((present, seq) => nobodyRuns(present, seq));
+      continue;
+    }
+    if (slot.state === 'waiting' && slot.unknown_since != null && now.getTime() - slot.unknown_since.getTime() >= unknownMs) {
+      // Before it goes: an order that comes after all must not begin below epochs that the target has seen.
+      await stores.orders.collection.updateOne({ _id: slot.pipeline_id } as never, { $max: { floor: Math.max(slot.seq + 2, slot.epoch) } });
+      await unchanged((present, seq) => {
+        const removed = { ...present, wanted: false, removed: true };
+        const last = nobodyRuns(removed, seq);
+        return { ...last, set: { ...last.set, wanted: false, removed: true } };
+      });
       continue;
     }
     if (!(await isMissing(slot, now, queue))) continue;
@@ -119,7 +134,8 @@ export const startReconciler = (
     stop: async () => {
       stopping = true;
       wake.resolve();
-      await running;
+      // A turn that waits for a Redis which is away goes nowhere any more.
+      await Promise.race([running, sleep(turnLimitMs, undefined, { ref: false })]);
       await leaveRole(roles, 'reconciler', holder);
     },
   };

@@ -112,7 +112,8 @@ export const createRunner = (options: RunnerOptions): Runner => {
   const finish = async (run: Run, end: SlotEnd, slotLog: SlotLog): Promise<void> => {
     const { counts, attempt } = end;
     // I6: what a driver says may quote its configuration.
-    const error = end.error === null ? null : new TributaryError(end.error.code, slotLog.clean(end.error.message), { cause: end.error });
+    const error =
+      end.error === null ? null : new TributaryError(end.error.code, slotLog.clean(end.error.message), { cause: end.error, details: end.error.details });
     const total = counts === null ? '' : `, after ${rowsText(counts.written)} in all`;
     if (end.how === 'lost') {
       log.warn({ slot_id: run.slot._id, epoch: run.epoch }, 'The lease of a slot was lost; it stopped without another write');

@@ -2,9 +2,9 @@
 import type { Counts } from '@tributary/contracts/ops';
 import { slotFailed, slotLive, slotProgress, slotStopped } from '@tributary/contracts/events/slot-reports';
 import { noCounts } from '@tributary/contracts/ops';
-import type { TributaryError } from '@tributary/errors/error';
+import { TributaryError } from '@tributary/errors/error';
 import { backoffMs } from '@tributary/runtime/retry';
-import { outboxEvent } from '@tributary/store/outbox';
+import { outboxEvent, type OutboxEvent } from '@tributary/store/outbox';
 import type { SlotDoc, SlotWrite } from '@tributary/store/slots';
 
 /** Keyed by the pipeline, so that its reports stay in order. */
@@ -28,7 +28,12 @@ export const nobodyRuns = (slot: SlotDoc, seq: number, counts: Counts | null = s
 
 /** Null when a newer command has been given meanwhile: it is of no interest then. */
 export const live = (slot: SlotDoc, seq: number, generation: number): SlotWrite | null =>
-  slot.generation === generation ? { set: { error: null }, events: [outboxEvent(slotLive, aggregate(slot, seq), about(slot, generation))] } : null;
+  slot.generation === generation
+    ? {
+        set: { error: null, unknown_since: null, live: { epoch: slot.epoch, generation } },
+        events: [outboxEvent(slotLive, aggregate(slot, seq), about(slot, generation))],
+      }
+    : null;
 
 export interface Progress {
   readonly counts: Counts;
@@ -55,13 +60,20 @@ export const progress = (slot: SlotDoc, seq: number, generation: number, what: P
         ],
       };
 
+/** The pipelines service answered, and has no such pipeline: deleted without a word to us, or another installation's. */
+export const unknownPipeline = (message: string, cause?: unknown): TributaryError =>
+  new TributaryError('NOT_FOUND', message, { details: { unknown: 'pipeline' }, cause });
+const isUnknownPipeline = (error: TributaryError): boolean => error.details['unknown'] === 'pipeline';
+
 const retryDelay = { firstMs: 1000, maxMs: 10_000 };
 /** What looks like our own mistake is tried so often before it waits for somebody. */
 const mostUnexplainedFailures = 10;
+const mostUnknownAnswers = 5;
 
 /** When to try again; null: not before a user changed something. */
 export const retryAfterMs = (error: TributaryError, attempt: number): number | null => {
   if (error.kind === 'config') return null;
+  if (isUnknownPipeline(error) && attempt + 1 >= mostUnknownAnswers) return null;
   if (error.kind !== 'transient' && error.kind !== 'input' && attempt >= mostUnexplainedFailures) return null;
   return backoffMs(retryDelay, attempt);
 };
@@ -84,8 +96,23 @@ export const failed = (
       attempt: attempt + 1,
       retry_at: retryAt,
       error: { ...told, at: now },
+      unknown_since: isUnknownPipeline(error) ? (slot.unknown_since ?? now) : null,
       counts: counts ?? slot.counts,
     },
     events: [outboxEvent(slotFailed, aggregate(slot, seq), { ...about(slot, generation), ...told, retry_at: retryAt?.toISOString() ?? null })],
   };
+};
+
+/** The present state in reports, for an order that was announced again: some of the earlier ones may be lost. Empty while there is nothing to say yet. */
+export const presentState = (slot: SlotDoc, seq: number): OutboxEvent[] => {
+  if (!slot.wanted) {
+    return slot.lease === null ? [outboxEvent(slotStopped, aggregate(slot, seq), { ...about(slot, slot.generation), counts: slot.counts ?? noCounts })] : [];
+  }
+  const told = about(slot, slot.generation);
+  if (slot.error !== null) {
+    const { code, message, help } = slot.error;
+    return [outboxEvent(slotFailed, aggregate(slot, seq), { ...told, code, message, help, retry_at: slot.retry_at?.toISOString() ?? null })];
+  }
+  const isLive = slot.lease !== null && slot.live?.epoch === slot.epoch && slot.live.generation === slot.generation;
+  return isLive ? [outboxEvent(slotLive, aggregate(slot, seq), told)] : [];
 };

@@ -6,7 +6,8 @@ import { consumeGroup } from '@tributary/kafka/group-consumer';
 import { createTopicIfMissing } from '@tributary/kafka/topics';
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import { pipelineLogKey } from './logs.ts';
+import { connectionLogKey, pipelineLogKey } from './logs.ts';
+import { openGate } from './gate.fixture.ts';
 import { envId, startPlatform, until, type Platform, type WorkerProcess } from './platform.fixture.ts';
 
 let platform: Platform;
@@ -106,13 +107,26 @@ test('moves rows, pauses within 5 s, resumes where it stopped, and forgets a del
 
   const redis = new Redis(platform.redisUrl);
   const lines = await until('log lines are there', async () => {
-    const entries = await redis.xrange(pipelineLogKey(pipelineId), '-', '+');
+    const entries = await redis.xrange(pipelineLogKey(platform.namespace, pipelineId), '-', '+');
     return entries.some(([, fields]) => fields[1]?.includes('Stopped as asked')) ? entries.map(([, fields]) => fields[1] ?? '') : null;
   });
+  for (const side of ['source', 'target']) {
+    const entries = await redis.xrange(connectionLogKey(platform.namespace, `${side}-${pipelineId}`), '-', '+');
+    const shown = entries.map(([, fields]) => fields[1] ?? '');
+    expect(shown).toEqual(lines);
+    expect(JSON.parse(shown[0] ?? '')).toMatchObject({ pipeline: 'test', pipeline_id: pipelineId, level: 'info' });
+  }
   redis.disconnect();
   expect(lines.join('\n')).toContain(`Reading Apache Kafka ${from} from the earliest data`);
   expect(lines.join('\n')).not.toContain('never-shown');
   expect(worker.output()).not.toContain('never-shown');
+
+  // The order announced again: nothing is restarted, and the report comes again.
+  const lives = () => platform.reports.filter(({ name, data }) => name === 'slot.live.v1' && data.pipeline_id === pipelineId && data.generation === 3);
+  const epochs = lives().map(({ data }) => data.epoch);
+  await platform.start(pipelineId, { generation: 3, subscriptions });
+  await until('it is reported live once more', () => lives().length === epochs.length + 1);
+  expect(new Set(lives().map(({ data }) => data.epoch)).size).toBe(1);
 
   await platform.remove(pipelineId, 4);
   await until('the slot is gone', async () => (await platform.slots.collection.countDocuments({ pipeline_id: pipelineId })) === 0);
@@ -359,3 +373,29 @@ test('another layout of slices takes over from the one before', async () => {
   await end(worker);
   await arrived.stop();
 }, 120_000);
+
+test.each(['away', 'silent'] as const)('a worker stops within 5 s while Redis is %s', async (how) => {
+  const { pipelineId, subscriptionId, from, to } = await kafkaPipeline();
+  const arrived = await follow(to);
+  const gate = await openGate(new URL(platform.redisUrl));
+  const worker = await platform.startWorker({ REDIS_URL: gate.url });
+  await produce(from, 0, 10);
+  await platform.start(pipelineId, { generation: 1, subscriptions: [{ subscription_id: subscriptionId, slices: 1 }] });
+  await until('rows arrive', () => arrived.numbers.length === 10);
+  if (how === 'away') await gate.close();
+  else gate.silence();
+  // A slot that waits for the queue: what is under way is held up by Redis.
+  const other = await kafkaPipeline();
+  await platform.start(other.pipelineId, { generation: 1, subscriptions: [{ subscription_id: other.subscriptionId, slices: 1 }] });
+  await until(
+    'the other slot is queued',
+    async () => (await platform.slots.collection.countDocuments({ pipeline_id: other.pipelineId, state: 'queued' })) === 1,
+  );
+  const asked = performance.now();
+  expect(await end(worker), worker.output().slice(-3000)).toBe(0);
+  expect(performance.now() - asked).toBeLessThan(5000);
+  expect(worker.output()).not.toContain('Stopping took too long');
+  await gate.close();
+  for (const id of [pipelineId, other.pipelineId]) await platform.slots.collection.deleteMany({ pipeline_id: id });
+  await arrived.stop();
+});

@@ -31,6 +31,7 @@ export const allValues: Values = {
   commonLabels: { 'example.com/owner': 'data' },
   image: { registry: 'registry.example.com/data', repository: 'tributary', tag: '1.2.3', pullPolicy: 'Always', pullSecrets: ['pull'] },
   logLevel: 'debug',
+  namespace: 'team-a',
   secrets: { ...testSecrets, kafkaSaslPassword: 'kafka-secret', superuserPassword: 'superuser-secret' },
   kafka: {
     brokers: ['kafka-0:9093', 'kafka-1:9093'],

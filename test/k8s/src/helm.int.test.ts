@@ -65,11 +65,11 @@ describe.skipIf(!canRun)('the Helm chart', () => {
   });
 
   test('gives each service the settings it needs and no other', () => {
-    const stores = ['MONGO_DATABASE', 'KAFKA_BROKERS', 'KAFKA_SECURITY_PROTOCOL'];
+    const stores = ['NAMESPACE', 'MONGO_DATABASE', 'KAFKA_BROKERS', 'KAFKA_SECURITY_PROTOCOL'];
     const sasl = ['KAFKA_SASL_MECHANISM', 'KAFKA_SASL_USERNAME', 'KAFKA_CA_CERT'];
     const common = ['NODE_ENV', 'LOG_LEVEL', 'PORT'];
     const expected: Record<ServiceName, { plain: string[]; plainOfAll: string[] }> = {
-      gateway: { plain: ['PIPELINES_URL', 'CONNECTORS_URL'], plainOfAll: ['CORS_ORIGINS'] },
+      gateway: { plain: ['NAMESPACE', 'PIPELINES_URL', 'CONNECTORS_URL'], plainOfAll: ['CORS_ORIGINS'] },
       connectors: { plain: ['MONGO_DATABASE', 'PIPELINES_URL', 'HOME'], plainOfAll: ['CONNECTOR_FILE_ROOT'] },
       pipelines: { plain: [...stores, 'CONNECTORS_URL'], plainOfAll: [...sasl, 'SUPERUSER_EMAIL'] },
       worker: { plain: [...stores, 'PIPELINES_URL', 'CONNECTORS_URL', 'WORKER_SLOTS', 'HOME'], plainOfAll: [...sasl, 'CONNECTOR_FILE_ROOT'] },
@@ -80,7 +80,9 @@ describe.skipIf(!canRun)('the Helm chart', () => {
       expect(Object.keys(plainOf(all, service)).toSorted()).toEqual([...common, ...plain, ...plainOfAll].toSorted());
     }
     expect(plainOf(all, 'worker')).toMatchObject({ KAFKA_BROKERS: 'kafka-0:9093,kafka-1:9093', WORKER_SLOTS: '16', CONNECTOR_FILE_ROOT: '/data' });
+    expect(plainOf(all, 'worker')).toMatchObject({ NAMESPACE: 'team-a' });
     expect(plainOf(least, 'worker')).toMatchObject({
+      NAMESPACE: 'tributary',
       PIPELINES_URL: 'http://demo-tributary-pipelines:8010',
       CONNECTORS_URL: 'http://demo-tributary-connectors:8009',
     });

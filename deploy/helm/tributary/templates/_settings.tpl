@@ -24,6 +24,9 @@ KAFKA_SASL_USERNAME: {{ required (printf "kafka.sasl.username is needed with kaf
 KAFKA_CA_CERT: {{ . | quote }}
 {{- end }}
 {{- end }}
+{{- if ne .service "connectors" }}
+NAMESPACE: {{ $values.namespace | quote }}
+{{- end }}
 {{- if ne .service "pipelines" }}
 PIPELINES_URL: {{ printf "http://%s-pipelines:8010" (include "tributary.fullname" .root) | quote }}
 {{- end }}

@@ -4,6 +4,7 @@ import { z } from 'zod';
 export interface EventDefinition<Name extends string, Data extends z.ZodType> {
   /** `<aggregate>.<what>.v<version>`; a changed schema is a new version. */
   readonly name: Name;
+  /** Short: on Kafka it is `<namespace>.<topic>`, so that installations can share a cluster. */
   readonly topic: string;
   readonly data: Data;
 }

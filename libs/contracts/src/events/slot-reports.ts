@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { defineEvent } from './envelope.ts';
 
-export const slotReportsTopic = 'tributary.slot-reports';
+export const slotReportsTopic = 'slot-reports';
 
 export const countsSchema = z.object({
   read: z.number(),

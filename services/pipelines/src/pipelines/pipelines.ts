@@ -16,7 +16,7 @@ import type { Finder } from './find.ts';
 import { changedFlow, checkErrorTarget, flowOf, missingToStart, newFlow, renewedFlow } from './flow.ts';
 import { checkMapper } from './mapper-check.ts';
 import { applySide, isOtherData, namesOtherData, readSide, type SideRequest } from './sides.ts';
-import { deletedEvent, pauseEvent, startEvent, writePipeline, type Write } from './write.ts';
+import { deletedEvent, pauseEvent, repeatedOrder, startEvent, writePipeline, type Write } from './write.ts';
 
 export interface Pipelines {
   /** @throws BAD_REQUEST when the team has one of that name, VALIDATION_FAILED, NOT_FOUND, FORBIDDEN */
@@ -119,6 +119,7 @@ export const createPipelines = ({ stores, teams, connectors, claims, finder, nud
         subscriptions: [],
         slots: {},
         error: null,
+        announced_at: null,
         created_by: user.userId,
         created_at: now,
         updated_at: now,
@@ -234,7 +235,9 @@ export const createPipelines = ({ stores, teams, connectors, claims, finder, nud
         () => finder.one(envId, id),
         (doc) => {
           checkStartable(doc);
-          if (doc.state === 'live' || doc.state === 'building') return null;
+          if (doc.state === 'live') return null;
+          // Whoever asks again may well do so because nothing came of it.
+          if (doc.state === 'building') return repeatedOrder(doc);
           const generation = doc.generation + 1;
           const state = nextPipelineState(doc.state, 'start') ?? doc.state;
           return {
@@ -257,7 +260,7 @@ export const createPipelines = ({ stores, teams, connectors, claims, finder, nud
           if (state === null) throw new TributaryError('BAD_REQUEST', `The pipeline "${doc.name}" was never started, so it cannot be paused.`);
           if (state === doc.state) return null;
           const generation = doc.generation + 1;
-          return { set: { state, generation, error: null, updated_at: new Date() }, events: [pauseEvent(doc, generation)] };
+          return { set: { state, generation, error: null, updated_at: new Date() }, events: [pauseEvent(doc, { ...doc, generation })] };
         },
       );
       nudge();

@@ -12,6 +12,18 @@ export interface Write {
   readonly events?: readonly OutboxEvent[];
 }
 
+/** Every event of a pipeline is an order to the workers. */
+const announcing = ({ set, events = [] }: Write): Write['set'] => (events.length === 0 ? set : { ...set, announced_at: new Date() });
+
+/** Null when somebody else wrote since `doc` was read. */
+export const writeOnce = (stores: Stores, doc: Pick<PipelineDoc, '_id' | 'seq'>, write: Write): Promise<PipelineDoc | null> =>
+  stores.pipelines
+    .findOneAndUpdate({ _id: doc._id, seq: doc.seq, deleted: false }, aggregateWrite(announcing(write), write.events ?? []), {
+      returnDocument: 'after',
+      projection: { outbox: 0, outbox_claim: 0 },
+    })
+    .lean<PipelineDoc>();
+
 /**
  * Reads, decides, writes; again when somebody else wrote in between. `decide` gives null when there is nothing to write.
  * Returns the document as it is afterwards.
@@ -25,12 +37,7 @@ export const writePipeline = async (
     const doc = await read();
     const write = await decide(doc);
     if (write === null) return doc;
-    const written = await stores.pipelines
-      .findOneAndUpdate({ _id: doc._id, seq: doc.seq, deleted: false }, aggregateWrite(write.set, write.events ?? []), {
-        returnDocument: 'after',
-        projection: { outbox: 0, outbox_claim: 0 },
-      })
-      .lean<PipelineDoc>();
+    const written = await writeOnce(stores, doc, write);
     if (written !== null) return written;
   }
   throw new TributaryError('CONFLICT', 'The pipeline is being changed by others all the time; try again.');
@@ -47,13 +54,27 @@ const wanted = (doc: About, generation: number): { pipeline_id: string; env_id: 
 // The write that stores an event makes `seq` one more than what was read.
 const at = (doc: About): { aggregateId: string; seq: number } => ({ aggregateId: doc._id, seq: doc.seq + 1 });
 
-export const startEvent = (doc: About, config: Pick<PipelineDoc, 'generation' | 'version' | 'subscriptions' | 'parallelism'>): OutboxEvent =>
-  outboxEvent(startRequested, at(doc), {
-    ...wanted(doc, config.generation),
-    version: config.version,
-    subscriptions: config.subscriptions.map((subscription) => ({ subscription_id: subscription.id, slices: config.parallelism })),
-  });
+type Config = Pick<PipelineDoc, 'generation' | 'version' | 'subscriptions' | 'parallelism'>;
 
-export const pauseEvent = (doc: About, generation: number): OutboxEvent => outboxEvent(pauseRequested, at(doc), wanted(doc, generation));
+const configured = (doc: About, config: Config) => ({
+  ...wanted(doc, config.generation),
+  version: config.version,
+  subscriptions: config.subscriptions.map((subscription) => ({ subscription_id: subscription.id, slices: config.parallelism })),
+});
+
+export const startEvent = (doc: About, config: Config): OutboxEvent => outboxEvent(startRequested, at(doc), configured(doc, config));
+
+export const pauseEvent = (doc: About, config: Config): OutboxEvent => outboxEvent(pauseRequested, at(doc), configured(doc, config));
+
+/**
+ * The newest order once more, under its generation, for a pipeline that waits for reports; null: it waits for none, or the order
+ * has not even left yet.
+ */
+export const repeatedOrder = (doc: PipelineDoc): Write | null => {
+  if (doc.outbox_pending) return null;
+  if (doc.state === 'building') return { set: {}, events: [startEvent(doc, doc)] };
+  if (doc.state === 'stopping') return { set: {}, events: [pauseEvent(doc, doc)] };
+  return null;
+};
 
 export const deletedEvent = (doc: About, generation: number): OutboxEvent => outboxEvent(pipelineDeleted, at(doc), wanted(doc, generation));

@@ -163,7 +163,7 @@ test('starts, and stores the command with the state', async () => {
   expect((await service.call('GET', `/api/pipelines/${id}`, { token: owner.token })).body['state']).toBe('paused');
   expect((await stored(id)).outbox.map((event) => [event.name, event.seq])).toEqual([
     ['pipeline.start-requested.v1', 1],
-    ['pipeline.pause-requested.v1', 2],
+    ['pipeline.pause-requested.v2', 2],
   ]);
 });
 
@@ -351,7 +351,7 @@ test('tells workers what to run, and nobody else', async () => {
   };
   expect((await service.call('GET', `/internal/pipelines/${id}/subscriptions/${subscription_id}`, asService)).body).toMatchObject(expected);
   expect((await service.call('GET', `/api/pipelines/${id}/worker-config`, asService)).body).toMatchObject({ id, parallelism: 2, subscriptions: [expected] });
-  expect((await service.call('GET', `/api/pipelines/${id}/worker-config`, { token: owner.token })).status).toBe(401);
+  expect((await service.call('GET', `/api/pipelines/${id}/worker-config`, { token: owner.token })).status).toBe(403);
   const doc = await stored(id);
   const uses = await service.call('GET', `/internal/connections/${doc.source?.connection_id}/uses?env_id=${owner.envId}`, asService);
   expect(uses.body).toEqual({ pipelines: [{ id, name: doc.name, state: 'draft' }] });
@@ -362,5 +362,5 @@ test('identifies users for the other services', async () => {
   const identity = await service.call('POST', '/internal/identity', { token: serviceToken, body: { token: owner.token } });
   expect(identity.body).toMatchObject({ kind: 'user', userId: owner.id, envId: owner.envId, teams: { [owner.teamId]: 'owner' } });
   expect((await service.call('POST', '/internal/identity', { token: serviceToken, body: { token: 'forged' } })).status).toBe(401);
-  expect((await service.call('POST', '/internal/identity', { token: owner.token, body: { token: owner.token } })).status).toBe(401);
+  expect((await service.call('POST', '/internal/identity', { token: owner.token, body: { token: owner.token } })).status).toBe(403);
 });
