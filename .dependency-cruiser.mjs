@@ -24,7 +24,7 @@ const onlyImporters = {
   bullmq: ['libs/jobs'],
   mongoose: ['libs/store'],
   // Waits for the server it started, and empties databases of tests; looks for secrets in what is stored.
-  mongodb: ['libs/store', 'libs/devstack', 'test/e2e'],
+  mongodb: ['libs/store', 'libs/devstack', 'libs/connectors/src/mongodb', 'test/e2e'],
 };
 
 /** Tests, what they share, and what a connector tells the conformance suite about itself. */

@@ -7,6 +7,8 @@ import { messageOf, TributaryError } from '@tributary/errors/error';
 export interface Database {
   /** Runs `work` when nobody else uses the file. */
   exclusive<Result>(work: (connection: DuckDBConnection) => Promise<Result>): Promise<Result>;
+  /** A connection of its own to read with while others write; it sees what was committed when a query began. The caller closes it. */
+  connectReader(): Promise<DuckDBConnection>;
   /** The last to close lets go of the file. */
   close(): Promise<void>;
 }
@@ -40,8 +42,15 @@ const explainOpening = (error: unknown, file: string): TributaryError => {
 const openShared = async (absolute: string, file: string, memoryMb: number): Promise<Shared> => {
   try {
     await mkdir(path.dirname(absolute), { recursive: true });
-    // A writer of batches needs few threads; the engine beside it needs the rest.
-    return { instance: await DuckDBInstance.create(absolute, { threads: '2', memory_limit: `${memoryMb}MB` }), users: 0, turn: Promise.resolve() };
+    const instance = await DuckDBInstance.create(absolute, {
+      // A writer of batches needs few threads; the engine beside it needs the rest.
+      threads: '2',
+      memory_limit: `${memoryMb}MB`,
+      // A view in a file that somebody else made could read any file of this machine, or fetch from its network.
+      enable_external_access: 'false',
+      autoinstall_known_extensions: 'false',
+    });
+    return { instance, users: 0, turn: Promise.resolve() };
   } catch (error) {
     throw explainOpening(error, file);
   }
@@ -74,6 +83,11 @@ export const openDatabase = async (absolute: string, file: string, memoryMb = 10
 
   return {
     exclusive,
+    connectReader: async () => {
+      const reader = await shared.instance.connect();
+      await reader.run("SET SESSION TimeZone = 'UTC'");
+      return reader;
+    },
     close: async () => {
       if (closed) return;
       closed = true;
