@@ -52,7 +52,14 @@ interface Options {
 
 const readOptions = (): Options => {
   const { values } = parseArgs({
-    options: { short: { type: 'boolean', default: false }, page: { type: 'boolean', default: false }, messages: { type: 'string' }, runs: { type: 'string' }, patience: { type: 'string' }, only: { type: 'string' } },
+    options: {
+      short: { type: 'boolean', default: false },
+      page: { type: 'boolean', default: false },
+      messages: { type: 'string' },
+      runs: { type: 'string' },
+      patience: { type: 'string' },
+      only: { type: 'string' },
+    },
   });
   const names = values.only?.split(',');
   const unknown = names?.find((name) => !tools.some((tool) => tool.name === name));
@@ -219,13 +226,22 @@ const measureAll = async (options: Options, stopping: AbortSignal): Promise<bool
       kind: 'run',
       run,
       // A tool that cannot be had is told on the page; one that failed on the way makes it another run.
-      complete: options.complete && prepared.some(({ launch }) => launch !== null) && prepared.every(({ launch, failure }) => launch === null || failure === null),
+      complete:
+        options.complete && prepared.some(({ launch }) => launch !== null) && prepared.every(({ launch, failure }) => launch === null || failure === null),
       messages: options.messages,
       bytes: expected.bytes,
       rounds: options.rounds,
       kafka,
       machine: describeMachine(),
-      tools: prepared.map(({ tool: { name, title, guarantee, maps, note: about }, version, failure }) => ({ name, title, guarantee, maps, note: about, version, failure })),
+      tools: prepared.map(({ tool: { name, title, guarantee, maps, note: about }, version, failure }) => ({
+        name,
+        title,
+        guarantee,
+        maps,
+        note: about,
+        version,
+        failure,
+      })),
     });
   } finally {
     await stack.stop();

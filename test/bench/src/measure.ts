@@ -54,7 +54,11 @@ const limitMs = 300_000;
 const pollMs = 20;
 
 /** @throws when the program ends early or takes longer than five minutes; its output is in the job's folder. */
-export const measureCopy = async (job: CopyJob, launch: Launch, { client, brokerPid, stopping }: { readonly client: KafkaClient; readonly brokerPid: number; readonly stopping: AbortSignal }): Promise<Measurement> => {
+export const measureCopy = async (
+  job: CopyJob,
+  launch: Launch,
+  { client, brokerPid, stopping }: { readonly client: KafkaClient; readonly brokerPid: number; readonly stopping: AbortSignal },
+): Promise<Measurement> => {
   const logFile = join(job.folder, 'output.log');
   const log = createWriteStream(logFile);
   const startedAt = performance.now();
@@ -80,13 +84,18 @@ export const measureCopy = async (job: CopyJob, launch: Launch, { client, broker
     else log.write(`${line}\n`);
   });
   child.on('error', (error) => signals.reject(error));
-  child.on('exit', (code, signal) => signals.reject(new Error(`It ended with ${signal ?? `code ${code}`} before the copy was complete; its output is in ${logFile}.`)));
+  child.on('exit', (code, signal) =>
+    signals.reject(new Error(`It ended with ${signal ?? `code ${code}`} before the copy was complete; its output is in ${logFile}.`)),
+  );
   const onStop = (): void => signals.reject(stopping.reason);
   stopping.addEventListener('abort', onStop, { once: true });
   const limit = setTimeout(() => signals.reject(new Error(`It was not done after ${limitMs / 1000} seconds; its output is in ${logFile}.`)), limitMs);
 
   try {
-    if (launch.signals === 'topic') void watchTopic(client, launch.target ?? job.target, job.messages, mark, () => child.exitCode !== null || child.killed).catch((error: unknown) => signals.reject(error));
+    if (launch.signals === 'topic')
+      void watchTopic(client, launch.target ?? job.target, job.messages, mark, () => child.exitCode !== null || child.killed).catch((error: unknown) =>
+        signals.reject(error),
+      );
     await signals.promise;
   } finally {
     clearTimeout(limit);

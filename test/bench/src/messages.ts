@@ -54,7 +54,13 @@ export const mapper: MapperConfig = [
 
 /** What the mapper should make of a message; written apart from it, so that it can tell. */
 export const mappedOf = (text: string): Readonly<Record<string, unknown>> => {
-  const { id, user_id, event_type, ts, props } = JSON.parse(text) as { id: number; user_id: string; event_type: string; ts: string; props: { country: string; ab: { variant: number } } };
+  const { id, user_id, event_type, ts, props } = JSON.parse(text) as {
+    id: number;
+    user_id: string;
+    event_type: string;
+    ts: string;
+    props: { country: string; ab: { variant: number } };
+  };
   return { id, userId: user_id, event: event_type, at: ts, country: props.country, variant: props.ab.variant };
 };
 

@@ -2,7 +2,15 @@ import { expect, test } from 'vitest';
 import { renderPage } from './page.ts';
 import type { CopyResult, Run, ToolFacts } from './results.ts';
 
-const tool = (name: string, guarantee: ToolFacts['guarantee']): ToolFacts => ({ name, title: name, guarantee, maps: true, note: 'A note.', version: '1', failure: null });
+const tool = (name: string, guarantee: ToolFacts['guarantee']): ToolFacts => ({
+  name,
+  title: name,
+  guarantee,
+  maps: true,
+  note: 'A note.',
+  version: '1',
+  failure: null,
+});
 
 const copy = (name: string, cpuMicros: number, messagesPerSecond: number, otherLoad: number): CopyResult => ({
   kind: 'copy',
@@ -15,7 +23,20 @@ const copy = (name: string, cpuMicros: number, messagesPerSecond: number, otherL
 
 const pageOf = (copies: readonly CopyResult[]): string => {
   const tools = [tool('tributary', 'exactly once'), tool('java', 'at least once'), tool('go', 'at least once')];
-  const run: Run = { summary: { kind: 'run', run: 'now', complete: true, messages: 1, bytes: 1, rounds: 1, kafka: '4', machine: { processor: 'p', cores: 2, memoryGigabytes: 1, system: 's' }, tools }, copies };
+  const run: Run = {
+    summary: {
+      kind: 'run',
+      run: 'now',
+      complete: true,
+      messages: 1,
+      bytes: 1,
+      rounds: 1,
+      kafka: '4',
+      machine: { processor: 'p', cores: 2, memoryGigabytes: 1, system: 's' },
+      tools,
+    },
+    copies,
+  };
   return renderPage(run);
 };
 
@@ -33,5 +54,7 @@ test('concludes nothing from disturbed copies', () => {
   const ours = pageOf([copy('tributary', 5, 100, 0.5), copy('java', 10, 150, 0)]);
   expect(ours).toContain('**No verdict** on CPU per message: disturbed were tributary (exactly once) at 50 % other load.');
   const peer = pageOf([copy('tributary', 5, 100, 0), copy('java', 10, 150, 0.5), copy('go', 6, 50, 0)]);
-  expect(peer).toContain('**Win** in messages per second: 100; the best peer, go (at least once), 50: tributary is 2.00 times as fast. Not considered, since disturbed: java (at least once) at 50 % other load.');
+  expect(peer).toContain(
+    '**Win** in messages per second: 100; the best peer, go (at least once), 50: tributary is 2.00 times as fast. Not considered, since disturbed: java (at least once) at 50 % other load.',
+  );
 });

@@ -32,8 +32,20 @@ interface Figure {
 }
 
 const figures: readonly Figure[] = [
-  { name: 'cpuMicros', title: 'CPU per message', lessIsBetter: true, show: (value) => `${value.toFixed(2)} µs`, compare: (_ahead, behind, factor) => `${behind} needs ${factor} times as much` },
-  { name: 'messagesPerSecond', title: 'messages per second', lessIsBetter: false, show: thousands, compare: (ahead, _behind, factor) => `${ahead} is ${factor} times as fast` },
+  {
+    name: 'cpuMicros',
+    title: 'CPU per message',
+    lessIsBetter: true,
+    show: (value) => `${value.toFixed(2)} µs`,
+    compare: (_ahead, behind, factor) => `${behind} needs ${factor} times as much`,
+  },
+  {
+    name: 'messagesPerSecond',
+    title: 'messages per second',
+    lessIsBetter: false,
+    show: thousands,
+    compare: (ahead, _behind, factor) => `${ahead} is ${factor} times as fast`,
+  },
 ];
 
 /** Figures this close are no difference: single copies of one tool differ by more. */
@@ -94,11 +106,21 @@ export const renderPage = (run: Run): string => {
     'It includes the warming up of just-in-time compilers within these messages; a Java program gets faster on a longer run. ',
     `‘Start’ is the time before that. ‘Other load’ is the share of the machine that was used by anything but tool and broker: ${percent(Math.min(...loads))} to ${percent(Math.max(...loads))} in single copies; the host took away up to ${percent(stolen)}. Under load a message costs more CPU too, since caches are shared; so nothing is concluded where the median of it is above ${percent(quietLoad)}.\n\n`,
     'After each copy its whole target is read back, committed messages only: every message is there once, and the key and each field hold the expected values. A copy that fails this is not in the figures.',
-    unordered.length > 0 ? ` Not all kept the order of messages within a partition: ${unordered.join(', ')} did not.` : ' All kept the order of messages within a partition.',
+    unordered.length > 0
+      ? ` Not all kept the order of messages within a partition: ${unordered.join(', ')} did not.`
+      : ' All kept the order of messages within a partition.',
     '\n\n',
-    comparison('Consume, map six fields, produce', 'Six fields, two of them nested, become a flat row, keyed by the user.', medians.filter(({ tool }) => tool.maps)),
+    comparison(
+      'Consume, map six fields, produce',
+      'Six fields, two of them nested, become a flat row, keyed by the user.',
+      medians.filter(({ tool }) => tool.maps),
+    ),
     '\n',
-    comparison('Consume, produce', 'Messages stay as they are.', medians.filter(({ tool }) => !tool.maps)),
+    comparison(
+      'Consume, produce',
+      'Messages stay as they are.',
+      medians.filter(({ tool }) => !tool.maps),
+    ),
     '\n## How each was run\n\n',
     ...summary.tools.map(({ title, version, note }) => `- **${title}**${version === null ? '' : ` (${version})`}: ${note}\n`),
     failed.length > 0 ? '\n## Not measured\n\n' : '',

@@ -9,7 +9,8 @@ import { runSlot } from '@tributary/engine/run-slot';
 import { mapper as mapperConfig } from './messages.ts';
 
 const [brokers, stream, table, count, way] = process.argv.slice(2);
-if (brokers === undefined || stream === undefined || table === undefined || count === undefined) throw new Error('Arguments: brokers, source, target, messages, mapped | untouched.');
+if (brokers === undefined || stream === undefined || table === undefined || count === undefined)
+  throw new Error('Arguments: brokers, source, target, messages, mapped | untouched.');
 
 const say = (message: string, facts?: Readonly<Record<string, unknown>>): void => {
   process.stderr.write(`${message} ${JSON.stringify(facts ?? {})}\n`);
@@ -24,7 +25,17 @@ const manifest = await manifestOf('kafka');
 const [from, to] = [manifest?.source, manifest?.target];
 if (from === undefined || to === undefined) throw new Error('There is no Kafka connector.');
 const [sourceConnector, targetConnector] = await Promise.all([from.load(), to.load()]);
-const source = await sourceConnector.open(from.config.parse({ topic: stream, bootstrap_servers: brokers }), { log, signal: abort.signal, stream, consumerId: table, slice: 0, slices: 1, mode: 'continuous', backfill: true, startedAt: new Date() });
+const source = await sourceConnector.open(from.config.parse({ topic: stream, bootstrap_servers: brokers }), {
+  log,
+  signal: abort.signal,
+  stream,
+  consumerId: table,
+  slice: 0,
+  slices: 1,
+  mode: 'continuous',
+  backfill: true,
+  startedAt: new Date(),
+});
 const target = await targetConnector.open(to.config.parse({ bootstrap_server: brokers }), {
   log,
   signal: abort.signal,

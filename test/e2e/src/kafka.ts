@@ -15,7 +15,7 @@ const withClient = async <T>(brokers: string, run: (client: KafkaClient) => Prom
 
 export interface TestKafka {
   createTopic(topic: string, partitions: number): Promise<boolean>;
-  produce(topic: string, messages: readonly Message[]): Promise<void>;
+  produce(topic: string, messages: readonly NewMessage[]): Promise<void>;
   /** Every committed record of the topic, partition by partition; none when the topic is not there. */
   readAll(topic: string): Promise<Message[]>;
 }
@@ -25,7 +25,13 @@ export interface Message {
   readonly value: string;
 }
 
-const produce = (brokers: string, topic: string, messages: readonly Message[]): Promise<void> =>
+/** Without a value: a delete. */
+interface NewMessage {
+  readonly key: string | null;
+  readonly value: string | null;
+}
+
+const produce = (brokers: string, topic: string, messages: readonly NewMessage[]): Promise<void> =>
   withClient(brokers, async (client) => {
     const producer = await openProducer(client, { idempotent: true });
     try {

@@ -22,7 +22,12 @@ export const benthos: Tool = {
     return {
       version: `Benthos ${versionOf('benthos/v4')}, franz-go ${versionOf('twmb/franz-go')}`,
       launch: ({ brokers, source, target, messages }) =>
-        Promise.resolve({ command: program, args: ['-c', join(sources, 'copy.yaml')], env: { BROKERS: brokers, SOURCE: source, TARGET: target, MESSAGES: String(messages) }, signals: 'lines' }),
+        Promise.resolve({
+          command: program,
+          args: ['-c', join(sources, 'copy.yaml')],
+          env: { BROKERS: brokers, SOURCE: source, TARGET: target, MESSAGES: String(messages) },
+          signals: 'lines',
+        }),
     };
   },
 };

@@ -20,7 +20,18 @@ const java = (guarantee: Tool['guarantee'], about: Pick<Tool, 'name' | 'title' |
       launch: ({ brokers, source, target, messages }) =>
         Promise.resolve({
           command: 'java',
-          args: ['-Xms256m', '-Xmx512m', '-cp', `${join(built, 'bench-java-1.jar')}:${jars}/*`, 'tributary.bench.Copy', brokers, source, target, String(messages), guarantee.replaceAll(' ', '-')],
+          args: [
+            '-Xms256m',
+            '-Xmx512m',
+            '-cp',
+            `${join(built, 'bench-java-1.jar')}:${jars}/*`,
+            'tributary.bench.Copy',
+            brokers,
+            source,
+            target,
+            String(messages),
+            guarantee.replaceAll(' ', '-'),
+          ],
           signals: 'lines',
         }),
     };
@@ -29,7 +40,11 @@ const java = (guarantee: Tool['guarantee'], about: Pick<Tool, 'name' | 'title' |
 
 const settings = 'Jackson tree model; 5,000 records a poll, linger 10 ms, batches of 128 KiB, 512 MB heap.';
 
-export const javaAtLeastOnce = java('at least once', { name: 'java', title: 'Java clients + Jackson', note: `Idempotent producer, flush and offsets once a second. ${settings}` });
+export const javaAtLeastOnce = java('at least once', {
+  name: 'java',
+  title: 'Java clients + Jackson',
+  note: `Idempotent producer, flush and offsets once a second. ${settings}`,
+});
 
 export const javaExactlyOnce = java('exactly once', {
   name: 'java-transactions',

@@ -16,7 +16,8 @@ export const kafkajs: Tool = {
     const { version } = JSON.parse(await readFile(fromKafkaLibrary.resolve('kafkajs/package.json'), 'utf8')) as { version: string };
     return {
       version: `kafkajs ${version}`,
-      launch: ({ brokers, source, target, messages }) => Promise.resolve({ command: process.execPath, args: [program, brokers, source, target, String(messages)], signals: 'lines' }),
+      launch: ({ brokers, source, target, messages }) =>
+        Promise.resolve({ command: process.execPath, args: [program, brokers, source, target, String(messages)], signals: 'lines' }),
     };
   },
 };

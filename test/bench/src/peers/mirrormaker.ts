@@ -23,14 +23,19 @@ export const mirrorMaker: Tool = {
   prepare: async (folder) => {
     const built = join(folder, 'connect');
     const jars = join(built, 'jars');
-    await buildOnce(sources, built, [{ program: 'mvn', args: ['-q', '-B', 'dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${jars}`], cwd: sources }]);
+    await buildOnce(sources, built, [
+      { program: 'mvn', args: ['-q', '-B', 'dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${jars}`], cwd: sources },
+    ]);
     return {
       version: `Kafka Connect ${await versionInPom(sources, 'connect-mirror')}`,
       launch: async ({ brokers, source, target, folder: own }) => {
         const worker = join(own, 'worker.properties');
         const connector = join(own, 'connector.properties');
         const logging = join(own, 'log4j2.yaml');
-        await writeFile(logging, 'Configuration:\n  Appenders: { Console: { name: out, target: SYSTEM_OUT, PatternLayout: { pattern: "%d %p %c{1} %m%n" } } }\n  Loggers: { Root: { level: WARN, AppenderRef: [{ ref: out }] } }\n');
+        await writeFile(
+          logging,
+          'Configuration:\n  Appenders: { Console: { name: out, target: SYSTEM_OUT, PatternLayout: { pattern: "%d %p %c{1} %m%n" } } }\n  Loggers: { Root: { level: WARN, AppenderRef: [{ ref: out }] } }\n',
+        );
         await writeFile(
           worker,
           properties({
@@ -71,7 +76,16 @@ export const mirrorMaker: Tool = {
         );
         return {
           command: 'java',
-          args: ['-Xms256m', '-Xmx512m', `-Dlog4j2.configurationFile=file:${logging}`, '-cp', `${jars}/*`, 'org.apache.kafka.connect.cli.ConnectStandalone', worker, connector],
+          args: [
+            '-Xms256m',
+            '-Xmx512m',
+            `-Dlog4j2.configurationFile=file:${logging}`,
+            '-cp',
+            `${jars}/*`,
+            'org.apache.kafka.connect.cli.ConnectStandalone',
+            worker,
+            connector,
+          ],
           signals: 'topic',
           target: `${target}.${source}`,
         };
