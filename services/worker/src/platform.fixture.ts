@@ -50,6 +50,8 @@ export interface Platform {
   readonly specs: Map<string, SlotSpec>;
   readonly connections: Map<string, { slug: string; role: 'source' | 'target'; config: Record<string, unknown> }>;
   startWorker(settings?: Record<string, string>): Promise<WorkerProcess>;
+  /** Ends those that a test left running, so that the next one has the slots to itself. */
+  endWorkers(): Promise<void>;
   start(pipelineId: string, order: { generation: number; version?: number; subscriptions: { subscription_id: string; slices: number }[] }): Promise<void>;
   pause(pipelineId: string, generation: number): Promise<void>;
   remove(pipelineId: string, generation: number): Promise<void>;
@@ -129,6 +131,14 @@ export const startPlatform = async (): Promise<Platform> => {
   };
 
   const workers: WorkerProcess[] = [];
+  const endWorkers = async (): Promise<void> => {
+    for (const worker of workers.splice(0)) {
+      if (worker.child.exitCode !== null || worker.child.signalCode !== null) continue;
+      worker.signal('SIGCONT');
+      worker.signal('SIGTERM');
+      await worker.ended;
+    }
+  };
   return {
     mongo,
     slots: slotsModel(store),
@@ -181,13 +191,9 @@ export const startPlatform = async (): Promise<Platform> => {
         subscriptions: configured.get(pipelineId) ?? [],
       }),
     remove: (pipelineId, generation) => command(pipelineDeleted, pipelineId, { pipeline_id: pipelineId, env_id: envId, generation }),
+    endWorkers,
     stop: async () => {
-      for (const worker of workers) {
-        if (worker.child.exitCode !== null || worker.child.signalCode !== null) continue;
-        worker.signal('SIGCONT');
-        worker.signal('SIGTERM');
-        await worker.ended;
-      }
+      await endWorkers();
       await consumer.stop();
       await publisher.close();
       await listening.close();

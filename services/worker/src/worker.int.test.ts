@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { randomUUID } from 'node:crypto';
 import { freshDatabase, testServers, uniqueName } from '@tributary/devstack/testing';
 import { openProducer } from '@tributary/kafka/producer';
@@ -14,6 +14,7 @@ let platform: Platform;
 beforeAll(async () => {
   platform = await startPlatform();
 });
+afterEach(() => platform.endWorkers());
 afterAll(async () => {
   await platform.stop();
 });
@@ -111,9 +112,12 @@ test('moves rows, pauses within 5 s, resumes where it stopped, and forgets a del
     return entries.some(([, fields]) => fields[1]?.includes('Stopped as asked')) ? entries.map(([, fields]) => fields[1] ?? '') : null;
   });
   for (const side of ['source', 'target']) {
-    const entries = await redis.xrange(connectionLogKey(platform.namespace, `${side}-${pipelineId}`), '-', '+');
-    const shown = entries.map(([, fields]) => fields[1] ?? '');
-    expect(shown).toEqual(lines);
+    // The log goes on meanwhile: what the pipeline's own had is in the connection's, too.
+    const shown = await until(`the log of the ${side} has those lines`, async () => {
+      const entries = await redis.xrange(connectionLogKey(platform.namespace, `${side}-${pipelineId}`), '-', '+');
+      return entries.length >= lines.length ? entries.map(([, fields]) => fields[1] ?? '') : null;
+    });
+    expect(shown.slice(0, lines.length)).toEqual(lines);
     expect(JSON.parse(shown[0] ?? '')).toMatchObject({ pipeline: 'test', pipeline_id: pipelineId, level: 'info' });
   }
   redis.disconnect();
