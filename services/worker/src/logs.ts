@@ -114,10 +114,12 @@ export const openPipelineLogs = (redis: Redis, namespace: string, log: Logger): 
       );
       service[level](shownFacts, shown);
       if (level === 'debug') return;
+      // One line, the same in every log that it concerns.
+      const at = new Date().toISOString();
+      const line = (text: string, more: LogFacts): string => JSON.stringify({ at, level, message: text, ...named, ...subject, ...more });
       for (const key of keys) {
         const dropped = admit(key, level);
         if (dropped === null) continue;
-        const line = (text: string, more: LogFacts) => JSON.stringify({ at: new Date().toISOString(), level, message: text, ...named, ...subject, ...more });
         if (dropped > 0) push(key, line(`${dropped} lines were left out, since they came too fast.`, {}));
         push(key, line(shown, shownFacts));
       }
