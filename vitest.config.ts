@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 const exclude = ['**/node_modules/**', '**/.local/**', '**/dist/**'];
+// On a busy machine a real server may take longer than a test allows. In CI such a test is tried once more, and the report says so.
+const retry = process.env['CI'] === undefined ? 0 : 1;
 const servers = ['libs/devstack/src/vitest-servers.ts'];
 
 // A suffix says what a test needs: `.test.ts` nothing, `.int.test.ts` servers, `.e2e.test.ts` the whole platform.
@@ -26,6 +28,7 @@ export default defineConfig({
           exclude,
           globalSetup: servers,
           testTimeout: 60_000,
+          retry,
           hookTimeout: 120_000,
           fileParallelism: false,
           sequence: { groupOrder: 1 },
@@ -38,6 +41,7 @@ export default defineConfig({
           exclude,
           globalSetup: servers,
           testTimeout: 180_000,
+          retry,
           hookTimeout: 180_000,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
