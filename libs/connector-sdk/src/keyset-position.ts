@@ -56,3 +56,18 @@ export const readKeysetPosition = (position: Position, what: string): KeysetPosi
 /** Of positions of one reader, since tables read by keyset have no slices: the one with the most rows read. */
 export const furthestKeyset = (positions: readonly Position[]): Position =>
   positions.reduce((furthest: Position, position) => (Number(position['read'] ?? 0) >= Number(furthest['read'] ?? 0) ? position : furthest), {});
+
+/** The position behind a row. `cursor` null: the row has no cursor value, or the table no cursor column. */
+export const advance = (position: KeysetPosition, cursor: string | null, key: readonly string[]): KeysetPosition => {
+  const read = position.read + 1;
+  const { nullsDone } = position;
+  if (cursor === null) return { read, nullsDone, cursor: null, key, sameCursor: [] };
+  if (cursor !== position.cursor) return { read, nullsDone, cursor, key, sameCursor: [key] };
+  const same = position.sameCursor;
+  // Grown in place: the list is this reader's own, and copying it for every row would be quadratic.
+  if (same !== null && same.length < longestSameCursor) {
+    (same as (readonly string[])[]).push(key);
+    return { read, nullsDone, cursor, key, sameCursor: same };
+  }
+  return { read, nullsDone, cursor, key, sameCursor: null };
+};

@@ -6,7 +6,7 @@ import { testConnection } from './check.ts';
 import type { SourceConfig } from './config.ts';
 import { openSession, type Session } from './connect.ts';
 import { quoteName } from './identifiers.ts';
-import { beginning, longestSameCursor, readPosition, writePosition, type TablePosition } from './source-position.ts';
+import { keysetBeginning, longestSameCursor, readKeysetPosition, writeKeysetPosition, type KeysetPosition } from '@tributary/connector-sdk/keyset-position';
 import { compareTerms, previewTable, rowOf, schemaOf, sourceTable, type SourceTable } from './source-table.ts';
 import { fieldsOf, keysOf, lastRow, tableReader } from './table-reader.ts';
 import { readShape, type TableShape } from './table-shape.ts';
@@ -69,13 +69,17 @@ const sourceOf = (config: SourceConfig, context: OpenSourceContext, table: Sourc
     schema: () => Promise.resolve(table.schema),
 
     firstPosition: async () => {
-      if (context.backfill) return writePosition(beginning);
-      return withSession(config, context, async (session) => writePosition(await positionNow(session, table)));
+      if (context.backfill) return writeKeysetPosition(keysetBeginning);
+      return withSession(config, context, async (session) => writeKeysetPosition(await positionNow(session, table)));
     },
 
     // Slices are not supported, so all positions are of one reader and the one with the most rows read is the furthest.
     mergePositions: (positions) =>
-      positions.reduce((furthest: Position, position) => (readPosition(position).read >= readPosition(furthest).read ? position : furthest), {}),
+      positions.reduce(
+        (furthest: Position, position) =>
+          readKeysetPosition(position, 'a MySQL table').read >= readKeysetPosition(furthest, 'a MySQL table').read ? position : furthest,
+        {},
+      ),
 
     read: (from, options) => {
       if (options.format !== 'rows') throw new TributaryError('UNSUPPORTED', `The MySQL source gives rows only, not ${options.format}.`);
@@ -91,7 +95,7 @@ const sourceOf = (config: SourceConfig, context: OpenSourceContext, table: Sourc
       });
     },
 
-    lag: (position) => withSession(config, context, (session) => countBeyond(session, table, readPosition(position))),
+    lag: (position) => withSession(config, context, (session) => countBeyond(session, table, readKeysetPosition(position, 'a MySQL table'))),
 
     close: async () => {
       await Promise.all(
@@ -132,9 +136,9 @@ const findTable = async (session: Session, config: SourceConfig, stream: string 
 };
 
 /** Behind the last row there is now. */
-const positionNow = async (session: Session, table: SourceTable): Promise<TablePosition> => {
+const positionNow = async (session: Session, table: SourceTable): Promise<KeysetPosition> => {
   const last = await lastRow(session, table, 'rows');
-  const start = { ...beginning, nullsDone: true };
+  const start = { ...keysetBeginning, nullsDone: true };
   if (last === null) return start;
   if (table.cursor === null) return { ...start, key: last };
   const [cursor = '', ...key] = last;
@@ -142,7 +146,7 @@ const positionNow = async (session: Session, table: SourceTable): Promise<TableP
   return { ...start, cursor, key, sameCursor: same.length > longestSameCursor ? null : same };
 };
 
-const countBeyond = async (session: Session, table: SourceTable, position: TablePosition): Promise<number> => {
+const countBeyond = async (session: Session, table: SourceTable, position: KeysetPosition): Promise<number> => {
   const condition =
     table.cursor === null
       ? position.key === null

@@ -6,7 +6,7 @@ import type { Origin, Position, RejectedRow, RowBatch } from '@tributary/contrac
 import type { Row } from '@tributary/contracts/types';
 import { TributaryError } from '@tributary/errors/error';
 import type { Session } from './connect.ts';
-import { advance, readPosition, writePosition } from './source-position.ts';
+import { advance, readKeysetPosition, writeKeysetPosition } from '@tributary/connector-sdk/keyset-position';
 import { compareTerms, rowOf, type OrderTerm, type SourceTable } from './source-table.ts';
 import { currentWriters } from './writers.ts';
 
@@ -53,7 +53,7 @@ interface Fetched {
 
 export const tableReader = (from: Position, options: TableReaderOptions): Reader => {
   const { table, mode, log } = options;
-  let position = readPosition(from);
+  let position = readKeysetPosition(from, 'a MySQL table');
   let session: Session | null = null;
   let pass: Pass | null = null;
   let isFirst = true;
@@ -125,7 +125,7 @@ export const tableReader = (from: Position, options: TableReaderOptions): Reader
       rows,
       originOf: (at) => originOf(table, keys[at] ?? []),
       unreadable,
-      position: writePosition(position),
+      position: writeKeysetPosition(position),
       bytes,
       newestAt: table.cursor?.isInstant === true && cursor !== null ? instantOf(cursor) : null,
       ...(isFirst ? { schema: table.schema } : {}),

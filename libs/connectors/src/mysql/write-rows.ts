@@ -8,7 +8,7 @@ import { messageOf } from '@tributary/errors/error';
 import type { Session } from './connect.ts';
 import { quoteName, quoteNames } from './identifiers.ts';
 import { insertRows, loadRows, RefusedInsert, type Fields } from './load-data.ts';
-import { foldOps, type FoldedOps } from './ops-to-write.ts';
+import { foldOps, type FoldedOps } from '@tributary/connector-sdk/fold-ops';
 import { isDataError } from './server-errors.ts';
 import type { TableShape } from './table-shape.ts';
 import { changeTable } from './transaction.ts';

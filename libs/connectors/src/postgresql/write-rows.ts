@@ -9,7 +9,7 @@ import type { Session } from './connect.ts';
 import { copyIn } from './copy-in.ts';
 import { encodeRow, requireWellFormed, UnwritableValue, type EncodeColumn } from './copy-text.ts';
 import { qualified, quoteName, quoteNames } from './identifiers.ts';
-import { foldOps, type FoldedOps } from './ops-to-write.ts';
+import { foldOps, type FoldedOps } from '@tributary/connector-sdk/fold-ops';
 import { isDataError, isKeyTwice } from './server-errors.ts';
 
 export interface Destination {

@@ -1,5 +1,5 @@
 /** I4: the ops of a delivery, folded so that each key occurs once, with the op that came last. */
-import { stringifyExact } from '@tributary/connector-sdk/exact-json';
+import { stringifyExact } from './exact-json.ts';
 import type { OpKind } from '@tributary/contracts/ops';
 import type { Row, Value } from '@tributary/contracts/types';
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { OpKind } from '@tributary/contracts/ops';
 import type { Row } from '@tributary/contracts/types';
-import { foldOps } from './ops-to-write.ts';
+import { foldOps } from './fold-ops.ts';
 
 test('folding leaves the state that the ops would leave one by one', () => {
   const op = fc.record({
